@@ -1,0 +1,87 @@
+"""Measure whether searching helps and what it costs: `python benchmarks/run.py`, from the repository's root.
+
+Writes results.md, results.json and helps.png into benchmarks/results. About forty minutes on two idle cores.
+What was measured is remembered in --scratch: an interrupted run goes on where it was. --quick takes minutes,
+says little, and writes into out/benchmarks.
+"""
+
+import argparse
+import importlib.util
+import json
+import tempfile
+from pathlib import Path
+
+_spec = importlib.util.spec_from_file_location("standalone", Path(__file__).parents[1] / "standalone.py")
+_standalone = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_standalone)
+_standalone.load()
+
+from noise_search.benchmarks import costs, hacking, helps, picture, scoring, words  # noqa: E402
+from noise_search.demo.scenes import held_out_prompts  # noqa: E402
+from noise_search.harness import find  # noqa: E402
+
+
+def main():
+    options = arguments()
+    options.out.mkdir(parents=True, exist_ok=True)
+    options.scratch.mkdir(parents=True, exist_ok=True)
+    file = options.out / "results.json"
+    results = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    for name in [options.only] if options.only else PARTS:
+        if found := PARTS[name](options):
+            results[name] = {"machine": words.machine(), **found}
+    file.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (options.out / "results.md").write_text(words.report(results), encoding="utf-8")
+    say(f"Written: {options.out}/results.md, results.json, helps.png")
+
+
+def measure_helps(options):
+    prompts = held_out_prompts(options.prompts or (10 if options.quick else 100))
+    found = helps.summary(helps.measure(prompts, 16 if options.quick else 64, options.scratch, say))
+    picture.draw(found, options.out / "helps.png")
+    return found
+
+
+def measure_hacking(options):
+    prompts = held_out_prompts(options.prompts or (6 if options.quick else 50))
+    size = {"samples": 8, "steps": 30} if options.quick else {"samples": 32}
+    return hacking.summary(hacking.measure(prompts, scratch=options.scratch, say=say, **size))
+
+
+def measure_costs(options):
+    comfyui = find.comfyui(options.comfyui)
+    if comfyui is None:
+        return say("The costs are left out: no ComfyUI was found (--comfyui, COMFYUI_PATH).")
+    size = (8, 1, (4, 16)) if options.quick else (64, 5, (32, 512))
+    return {"comfyui": find.version(comfyui), **costs.measure(comfyui, options.scratch, *size, say)}
+
+
+def measure_scoring(options):
+    return scoring.measure(find.comfyui(options.comfyui), options.scratch, 1 if options.quick else 5, say)
+
+
+PARTS = {"helps": measure_helps, "hacking": measure_hacking, "costs": measure_costs, "scoring": measure_scoring}
+
+
+def arguments():
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
+    parser.add_argument("--quick", action="store_true", help="a small run that only shows that everything works")
+    parser.add_argument("--prompts", metavar="N", type=int, help="held-out prompts (100)")
+    parser.add_argument("--only", choices=PARTS, help="measure one part, keep the others' results")
+    parser.add_argument("--comfyui", metavar="DIR", help="where ComfyUI is")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="where the results go")
+    parser.add_argument("--scratch", metavar="DIR", type=Path, help="what is remembered between runs")
+    options = parser.parse_args()
+    root = Path(__file__).absolute().parents[1]
+    options.out = options.out or root / ("out/benchmarks" if options.quick else "benchmarks/results")
+    options.scratch = options.scratch or Path(tempfile.gettempdir()) / "noise-search-benchmarks"
+    return options
+
+
+def say(text):
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""What the faces of all algorithms share."""
+
+from comfy_api.latest import io
+
+from ..search import Block, Budget, Search
+from ..search.budget import DEFAULT
+from . import sockets
+
+CATEGORY = "noise search/algorithms"
+
+
+def face(node_id: str, name: str, description: str, *own: io.Input) -> io.Schema:
+    """The sockets that all algorithms share, around their own inputs."""
+    return io.Schema(
+        node_id=node_id,
+        display_name=name,
+        category=CATEGORY,
+        description=description,
+        inputs=[
+            *own,
+            sockets.Candidates.Input(
+                "candidates", optional=True, tooltip="How new noises are drawn. Unconnected: what suits the algorithm."
+            ),
+            sockets.Budget.Input(
+                "budget",
+                optional=True,
+                tooltip=f"How much this block may spend. Unconnected: {DEFAULT.images} images. What it leaves goes "
+                "to the next block.",
+            ),
+            sockets.Search.Input(
+                "after", optional=True, tooltip="The search before this one: its best is where this one starts."
+            ),
+        ],
+        outputs=[sockets.Search.Output(display_name="search")],
+    )
+
+
+def chained(algorithm, budget: Budget | None, after: Search | None) -> io.NodeOutput:
+    block = Block(algorithm, budget or DEFAULT)
+    return io.NodeOutput(Search((*(after.blocks if after else ()), block)))
+
+
+def given(candidates) -> dict:
+    """The keyword for a connected generator; none where the algorithm's own is to be used."""
+    return {} if candidates is None else {"candidates": candidates}
+
+
+def share(name: str, default: float, tooltip: str) -> io.Input:
+    return io.Float.Input(
+        name, default=default, min=0.01, max=0.99, step=0.01, round=0.001, optional=True, tooltip=tooltip
+    )
+
+
+def whole(name: str, default: int, tooltip: str, least: int = 1, most: int = 256) -> io.Input:
+    return io.Int.Input(name, default=default, min=least, max=most, optional=True, tooltip=tooltip)
+
+
+def closeness(name: str, default: float, tooltip: str) -> io.Input:
+    return io.Float.Input(
+        name, default=default, min=0.0, max=0.9999, step=0.01, round=0.0001, optional=True, tooltip=tooltip
+    )

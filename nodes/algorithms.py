@@ -1,0 +1,215 @@
+"""Algorithms that search the initial noise, and the budget of all algorithms."""
+
+from comfy_api.latest import io
+
+from ..search import Budget
+from ..search.algorithms import CoarseToFineSearch, EvolutionarySearch, RandomSearch, SpectralSearch, ZeroOrderSearch
+from ..search.budget import DEFAULT
+from . import sockets
+from .algorithm_face import CATEGORY, chained, closeness, face, given, share, whole
+
+
+class RandomSearchNode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return face(
+            "NS_RandomSearch",
+            "Random Search",
+            "Best of N: sample independent noises, keep the best image. Simple, and hard to beat.",
+        )
+
+    @classmethod
+    def execute(cls, candidates=None, budget=None, after=None):
+        return chained(RandomSearch(**given(candidates)), budget, after)
+
+
+class ZeroOrderSearchNode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return face(
+            "NS_ZeroOrderSearch",
+            "Zero-Order Search",
+            "Refine a noise: try neighbours of the best so far, move to the best of them, repeat.",
+            io.Int.Input(
+                "neighbours",
+                default=4,
+                min=1,
+                max=256,
+                optional=True,
+                tooltip="N: neighbours tried around a pivot before it moves.",
+            ),
+            io.Int.Input(
+                "restart_after",
+                default=0,
+                min=0,
+                max=1000,
+                optional=True,
+                tooltip="After this many rounds without a better neighbour, go on from a fresh noise. 0: never. The "
+                "best seen is kept either way.",
+            ),
+        )
+
+    @classmethod
+    def execute(cls, neighbours=4, restart_after=0, candidates=None, budget=None, after=None):
+        algorithm = ZeroOrderSearch(neighbours, restart_after=restart_after, **given(candidates))
+        return chained(algorithm, budget, after)
+
+
+class EvolutionarySearchNode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return face(
+            "NS_EvolutionarySearch",
+            "Evolutionary Search",
+            "Generations of noises: the best so far have mutated children, and a few newcomers join.",
+            whole("population", 4, "Candidates of a generation."),
+            whole("elites", 1, "The best so far that have children."),
+            io.Float.Input(
+                "mutation",
+                default=0.5,
+                min=0.001,
+                max=1.0,
+                step=0.05,
+                round=0.001,
+                optional=True,
+                tooltip="How far a child is from its parent. 0.3 keeps the composition, 1 keeps nothing.",
+            ),
+            io.Float.Input(
+                "newcomers",
+                default=0.25,
+                min=0.0,
+                max=0.99,
+                step=0.05,
+                round=0.001,
+                optional=True,
+                tooltip="Share of a generation that is drawn afresh, by the candidates block.",
+            ),
+            io.Float.Input(
+                "diversity",
+                default=0.0,
+                min=0.0,
+                max=1.0,
+                step=0.05,
+                round=0.001,
+                optional=True,
+                tooltip="With 2 or more elites: how much it counts that their noises differ. 0: the best are the "
+                "parents, however alike. 0.3 keeps several families going.",
+            ),
+        )
+
+    @classmethod
+    def execute(cls, candidates=None, budget=None, after=None, **settings):
+        return chained(EvolutionarySearch(**settings, **given(candidates)), budget, after)
+
+
+class SpectralSearchNode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return face(
+            "NS_SpectralSearch",
+            "Spectral Search",
+            "Learns which coarse layouts score well: a Gaussian over the noise's lowest frequencies is fitted to "
+            "the best and drawn from again.",
+            whole("population", 10, "Candidates of a generation."),
+            whole("elites", 5, "The best so far that the Gaussian is fitted to."),
+            whole("levels", 4, "The band is what is constant over blocks of 2^levels latent pixels.", most=12),
+            share("preview", 0.15, "Steps after which candidates are scored, as a share. The best one is finished."),
+        )
+
+    @classmethod
+    def execute(cls, candidates=None, budget=None, after=None, **settings):
+        return chained(SpectralSearch(**settings), budget, after)
+
+
+class CoarseToFineSearchNode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return face(
+            "NS_CoarseToFineSearch",
+            "Coarse-to-Fine Search",
+            "Settle the layout first: try other noise in the lowest frequencies, keep the best, go on to finer ones.",
+            whole("levels", 4, "The lowest band is what is constant over blocks of 2^levels latent pixels.", most=12),
+            whole("per_band", 2, "Candidates in each band."),
+            closeness("cosine", 0.0, "Nearness of a candidate's band to the best one's. 0 draws it anew."),
+            closeness("refine", 0.8, "The same once all bands have had their turn and it begins again."),
+        )
+
+    @classmethod
+    def execute(cls, candidates=None, budget=None, after=None, **settings):
+        return chained(CoarseToFineSearch(**settings), budget, after)
+
+
+class SearchBudget(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return io.Schema(
+            node_id="NS_SearchBudget",
+            display_name="Search Budget",
+            category=CATEGORY,
+            description="How much a search may spend. The first limit reached ends it; 0 means no limit of that kind.",
+            inputs=[
+                io.Int.Input(
+                    "images",
+                    default=DEFAULT.images,
+                    min=0,
+                    max=1_000_000,
+                    optional=True,
+                    tooltip="Full samplings of the latent. 1 is the plain image, without a search.",
+                ),
+                io.Int.Input(
+                    "evaluations",
+                    default=0,
+                    min=0,
+                    max=1_000_000_000,
+                    optional=True,
+                    tooltip="Evaluations of the denoiser, counted for each image of a latent batch: 20 steps of euler "
+                    "on a batch of 1 are 20. Exact where `images` is coarse.",
+                ),
+                io.Float.Input(
+                    "seconds",
+                    default=0.0,
+                    min=0.0,
+                    max=1_000_000.0,
+                    step=1.0,
+                    optional=True,
+                    tooltip="Wall time. May be overrun by the images in flight.",
+                ),
+                io.Boolean.Input(
+                    "use_target", default=False, optional=True, tooltip="Stop as soon as `target_score` is reached."
+                ),
+                io.Float.Input(
+                    "target_score",
+                    default=0.0,
+                    min=-1e9,
+                    max=1e9,
+                    step=0.01,
+                    round=0.000001,
+                    optional=True,
+                    tooltip="Score to stop at, where use_target is on. For verifiers whose score does not depend on "
+                    "the other candidates.",
+                ),
+                io.Int.Input(
+                    "patience",
+                    default=0,
+                    min=0,
+                    max=1_000_000,
+                    optional=True,
+                    tooltip="Stop after this many images in a row that brought nothing better.",
+                ),
+            ],
+            outputs=[sockets.Budget.Output(display_name="budget")],
+        )
+
+    @classmethod
+    def execute(cls, images=DEFAULT.images, evaluations=0, seconds=0.0, use_target=False, target_score=0.0, patience=0):
+        return io.NodeOutput(Budget(images, evaluations, seconds, target_score if use_target else None, patience))
+
+
+NODES = [
+    RandomSearchNode,
+    ZeroOrderSearchNode,
+    EvolutionarySearchNode,
+    SpectralSearchNode,
+    CoarseToFineSearchNode,
+    SearchBudget,
+]

@@ -1,0 +1,247 @@
+"""A whole search inside one sampler call, as a wrapper on the MODEL or on a GUIDER.
+
+The wrapper is a plain function over shared state: ComfyUI deep-copies callable objects with every later MODEL
+node (LoRA, ModelSampling), and shares functions.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+
+import comfy.patcher_extension
+import torch
+from comfy.patcher_extension import WrappersMP
+
+from ...search import Account, Archive, NoiseSpace, Options, Search, SearchError
+from ...search.plan import estimate
+from ...search.run import Outcome
+from ...search.run import run as run_search
+from ...search.space import recognised_rows
+from ...verifiers.verifier import Verifier
+from . import context
+from .content_key import content_key
+from .evaluator import HostEvaluator
+from .histories import memory_of
+from .latents import Latents
+from .noise import RecipeNoise
+from .progress import Progress, say
+from .run import Run, RunHandle, write
+from .sampler_call import SamplerCall, fitting_batch
+from .scorer import MEAN, Scorer, needs_images
+
+KEY = "noise_search"
+EVERY_CALL, FIRST_CALL = "every call", "first call only"
+RANDOMISED = "The seed is randomised after each run, so that the next run starts anew: fix it to go on."
+PROMPTS_APART = "\n---\n"  # between the prompts of a latent batch, where each row has its own
+
+
+@dataclass
+class Settings:
+    """What a search block asks for.
+
+    prompt  for the verifiers; "" takes the text behind the sampler's positive input
+    calls   which calls of a sampler that calls the model many times (tiles, detailers) are searched
+    batch   candidates evaluated together at most; 0 takes what fits in memory
+    needs_after  whether the sampler is another node, which results must wait for
+    """
+
+    search: Search
+    verifier: Verifier
+    vae: object | None
+    prompt: str = ""
+    keep: int = 8
+    on_nan: str = "stop"
+    batch: int = 0
+    frames: int = 8
+    over_frames: str = MEAN
+    calls: str = EVERY_CALL
+    needs_after: bool = True
+    handle: RunHandle = field(init=False)
+    called: dict = field(init=False, default_factory=dict)
+
+    def __post_init__(self):
+        self.handle = RunHandle(self.needs_after, self.vae)
+
+    def check(self) -> None:
+        """What can be known before any sampler runs."""
+        if self.vae is None and needs_images(self.verifier):
+            Scorer(self.verifier, None, [""])
+        if any(block.budget.target is not None for block in self.search.blocks) and self.verifier.relative:
+            raise SearchError(
+                "Search Budget: a target score needs a verifier whose score does not depend on the other candidates; "
+                "ranks and z-scores do. Remove the target, or search one verifier."
+            )
+
+
+def is_searched(model_options: dict) -> bool:
+    wrappers = model_options.get("transformer_options", {}).get("wrappers", {})
+    return KEY in wrappers.get(WrappersMP.OUTER_SAMPLE, {})
+
+
+def attach(settings: Settings, model_options: dict) -> None:
+    """Make every sampler that uses these model options search."""
+    if is_searched(model_options):
+        raise SearchError(
+            "This MODEL already carries a search: remove one of the two search blocks, or chain the algorithms "
+            "with their `after` inputs."
+        )
+
+    def outer_sample(executor, noise, latent_image, sampler, sigmas, denoise_mask, callback, disable_pbar, seed):
+        plain = (noise, latent_image, sampler, sigmas, denoise_mask, callback, disable_pbar, seed)
+        why = _passes_by(settings, noise, sigmas)
+        if why:
+            settings.handle.passed_by = why
+            logging.info("Noise Search: %s", why)
+            now = context.running()
+            say(now and now.shown_on, why)
+            return executor(*plain)
+        return _search(settings, SamplerCall(executor, *plain))
+
+    comfy.patcher_extension.add_wrapper_with_key(
+        WrappersMP.OUTER_SAMPLE, KEY, outer_sample, model_options, is_model_options=True
+    )
+
+
+def _passes_by(settings: Settings, noise: torch.Tensor, sigmas: torch.Tensor) -> str:
+    """Why this call is left to the plain sampler, or ""."""
+    if torch.count_nonzero(noise) == 0:
+        return "The sampler adds no noise (add_noise is off, or the noise is zero), so that there is nothing to search."
+    if len(sigmas) < 2:
+        return "The sampler has no steps to take, so that there is nothing to search."
+    if settings.calls == FIRST_CALL and _times_called(settings, count=False) > 0:
+        return "Only the first call of this sampler is searched."
+    return ""
+
+
+def _times_called(settings: Settings, count: bool) -> int:
+    """How often this sampler node called before, in this prompt."""
+    now = context.running()
+    place = (now.prompt_id, *now.place) if now else None
+    if count:
+        if place not in settings.called:
+            settings.called = {p: n for p, n in settings.called.items() if place and p and p[0] == place[0]}
+        settings.called[place] = settings.called.get(place, 0) + 1
+    return settings.called.get(place, 0)
+
+
+def _search(settings: Settings, call: SamplerCall) -> torch.Tensor:
+    began, now = time.monotonic(), context.running()
+    notes = _notes(settings, now)
+    noise, seed = call.noise.cpu(), call.seed or 0
+    space = NoiseSpace(noise, seed, recognised_rows(noise, seed))
+    prompts = _prompts(settings, now, call.rows)
+    key = content_key(now, call, repr((settings.verifier.key, prompts))) if now else ""
+    memory = memory_of(key) if now else None
+    latents = Latents(memory)
+    scorer = Scorer(settings.verifier, settings.vae, prompts, settings.frames, settings.over_frames)
+    progress = Progress(settings, call, scorer)
+    batch = settings.batch or fitting_batch(call)
+    evaluator = HostEvaluator(call, space, scorer, latents, batch, progress.step)
+    announced = estimate(settings.search, evaluator, call.rows)
+    progress.announce(announced, evaluator, notes)
+
+    def account(outcome: Outcome) -> Account:
+        return Account.of(
+            outcome,
+            search=settings.search.name,
+            measures=settings.verifier.names,
+            searched=list(settings.verifier.searched),
+            signs=[measure.sign for measure in settings.verifier.measures],
+            forwards=evaluator.forwards,
+            estimate=estimate(settings.search, evaluator, call.rows),  # known after one image, where not before
+            seconds=time.monotonic() - began,
+            shape=list(call.noise.shape),
+            seed=str(space.seed),
+            sampler=evaluator.sampler_title,
+            steps=evaluator.steps,
+            notes=notes + progress.notes + settings.verifier.notes,
+        )
+
+    def observe(outcome: Outcome) -> Run:
+        progress.generation(outcome, evaluator)
+        found = account(outcome)
+
+        def noise() -> RecipeNoise:
+            return RecipeNoise.of(space, [found.best(lane).recipe for lane in range(call.rows)])
+
+        run = Run(found, noise, latents, settings.vae)
+        settings.handle.add(now.place if now else "a sampler", run)
+        return run
+
+    signs = [m.sign if searched else 0 for m, searched in zip(settings.verifier.measures, settings.verifier.searched)]
+    try:
+        outcome = run_search(
+            settings.search,
+            evaluator,
+            space,
+            lambda: Archive(settings.verifier.rule, signs),
+            Options(settings.keep, settings.on_nan, settings.verifier.names, settings.verifier.relative),
+            memory,
+            observe,
+        )
+    except BaseException:  # cancelled, or failed: what is scored need not be sampled again when it goes on
+        latents.save()
+        raise
+    _render_lost(evaluator, latents, outcome)
+    run = observe(outcome)
+    if now is not None:
+        write(run, now, key)
+        if now.extra_pnginfo is not None:  # for the PNG that SaveImage writes later in this prompt
+            now.extra_pnginfo[KEY] = run.winner().to_metadata()
+    progress.done(run.account)
+    return _winners(call, evaluator, latents, run.account)
+
+
+def _render_lost(evaluator: HostEvaluator, latents: Latents, outcome: Outcome) -> None:
+    """Sample winners again that the history told and whose latents it no longer holds."""
+    for lane, winner in enumerate(outcome.winners):
+        if latents.get(lane, winner.recipe.id) is None:
+            counted = evaluator.counted
+            evaluator.render_again(lane, winner.recipe)
+            outcome.recalled -= evaluator.counted - counted
+
+
+def _winners(call: SamplerCall, evaluator: HostEvaluator, latents: Latents, account: Account) -> torch.Tensor:
+    """[B, ...] the best latent of every row; the sampler's callback last sees the winners' x̂0."""
+    held = [latents.get(lane, account.best(lane).recipe.id) for lane in range(call.rows)]
+    latent, x0 = (torch.cat([pair[name] for pair in held]) for name in ("latent", "x0"))
+    if not torch.isfinite(latent).all():
+        raise SearchError("The winner's latent is not finite; no image is returned in its place.")
+    if call.callback is not None:
+        steps = evaluator.steps
+        call.callback(steps - 1, x0.to(call.guider.model_patcher.load_device), latent, steps)
+    return latent
+
+
+def _prompts(settings: Settings, now: context.Running | None, rows: int) -> list[str]:
+    """One prompt for each row."""
+    text = settings.prompt.strip() or (context.positive_text(now) if now else "") or ""
+    prompts = [part.strip() for part in text.split(PROMPTS_APART)] if PROMPTS_APART in text else [text]
+    if len(prompts) not in (1, rows):
+        raise SearchError(
+            f"The prompt has {len(prompts)} parts between lines of ---, but the latent batch has {rows} rows: give "
+            "one prompt, or one for each row."
+        )
+    needy = settings.verifier.in_need_of_a_prompt
+    if needy and not all(prompts):
+        raise SearchError(
+            f"The verifier {needy[0]} needs a prompt and none was found behind the sampler's positive input: type it "
+            "into the search block's prompt."
+        )
+    settings.verifier.check_prompts(prompts)
+    return prompts * (rows if len(prompts) == 1 else 1)
+
+
+def _notes(settings: Settings, now: context.Running | None) -> list[str]:
+    notes = []
+    times = _times_called(settings, count=True)
+    if times > 1:
+        notes.append(
+            f"This sampler calls the model many times; this is search {times}, and each costs the whole budget: "
+            f"set `calls` to {FIRST_CALL!r} to search only the first."
+        )
+    if now and context.seed_is_randomised(now):
+        notes.append(RANDOMISED)
+    return notes

@@ -1,0 +1,99 @@
+"""ComfyUI's denoising path as four verbs, inside one sampler call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import comfy.model_sampling
+import comfy.samplers
+import torch
+from comfy.k_diffusion import sampling as k_diffusion
+
+from .samplers import BROWNIAN, Kind
+
+
+def raise_noise(model_sampling, x: torch.Tensor, σ, σ_up, ε: torch.Tensor) -> torch.Tensor:
+    """The forward kernel of the model's family: a state at noise level σ becomes one at σ_up > σ.
+
+    Flow (x = (1−σ)·x0 + σ·ε):  a = (1−σ′)/(1−σ),  x′ = a·x + √(σ′² − a²σ²)·ε; pure noise at σ′ = 1
+    ε, v, EDM (x = x0 + σ·ε):   x′ = x + √(σ′² − σ²)·ε
+    """
+    if isinstance(model_sampling, comfy.model_sampling.CONST):
+        a = (1 - σ_up) / (1 - σ)
+        return a * x + (σ_up**2 - a**2 * σ**2).sqrt() * ε
+    return x + (σ_up**2 - σ**2).sqrt() * ε
+
+
+class HostTrajectory:
+    """The four verbs of `search/trajectory.py` on raw sampler states.
+
+    Built inside `sampler.sample(...)`, where the model is loaded. latent_image and denoise_mask are those of
+    that call, [m·B, ...]; `handed` is the noise that the sampler was handed, [B, ...], which the region outside
+    the mask is noised with.
+    """
+
+    def __init__(self, sampler, model_wrap, sigmas, extra_args, latent_image, denoise_mask, handed, step: Callable):
+        self._sampler, self._model, self._sigmas, self._step = sampler, model_wrap, sigmas, step
+        self._extra_args = dict(extra_args)
+        self._latent_image, self._mask, self._handed = latent_image, denoise_mask, handed
+        self._sampling = model_wrap.inner_model.model_sampling
+        self._kind = Kind(sampler)
+
+    def start(self, noises: torch.Tensor) -> torch.Tensor:
+        noises = noises.to(self._latent_image.device)
+        most = self._sampler.max_denoise(self._model, self._sigmas)
+        latent_image = self._latent_image[: len(noises)]
+        return self._sampling.noise_scaling(self._sigmas[0], noises.clone(), latent_image, most)
+
+    def advance(self, states: torch.Tensor, i: int, j: int, seeds: Sequence[str]) -> torch.Tensor:
+        sigmas = self._sigmas[i : j + 1].clone()  # uni_pc writes into them
+        states = states.to(self._latent_image.device)
+        options = dict(self._sampler.extra_options)
+        if self._kind.draws:
+            options["noise_sampler"] = self._streams(states, [int(seed, 16) for seed in seeds])
+
+        def callback(report):
+            self._step(report["denoised"])
+
+        return self._sampler.sampler_function(
+            self._denoiser(len(states)),
+            states,
+            sigmas,
+            extra_args=self._arguments(len(states)),
+            callback=callback,
+            disable=True,
+            **options,
+        )
+
+    def renoise(self, states: torch.Tensor, i: int, j: int, noises: torch.Tensor) -> torch.Tensor:
+        device = self._latent_image.device
+        return raise_noise(
+            self._sampling, states.to(device), self._sigmas[i], self._sigmas[j], noises.to(device).clone()
+        )
+
+    def preview(self, states: torch.Tensor, i: int) -> torch.Tensor:
+        states = states.to(self._latent_image.device)
+        σ = self._sigmas[i]
+        if σ == 0:
+            return states
+        return self._denoiser(len(states))(states, σ * states.new_ones([len(states)]), **self._arguments(len(states)))
+
+    def _denoiser(self, rows: int):
+        model = comfy.samplers.KSamplerX0Inpaint(self._model, self._sigmas)
+        model.latent_image = self._latent_image[:rows]
+        copies = rows // len(self._handed)
+        model.noise = self._handed.repeat(copies, *[1] * (self._handed.ndim - 1)).to(self._latent_image.device)
+        return model
+
+    def _arguments(self, rows: int) -> dict:
+        return self._extra_args | {"denoise_mask": None if self._mask is None else self._mask[:rows]}
+
+    def _streams(self, states: torch.Tensor, seeds: list[int]):
+        """Each row draws its own noise, so that a candidate does not depend on what it is batched with."""
+        if self._kind.draws == "brownian":
+            sigmas = self._sigmas
+            low, high = sigmas[sigmas > 0].min(), sigmas.max()
+            seeds = [seed % 2**63 for seed in seeds]
+            return k_diffusion.BrownianTreeNoiseSampler(states, low, high, seed=seeds, cpu=BROWNIAN[self._kind.name])
+        streams = [k_diffusion.default_noise_sampler(states[:1], seed=seed) for seed in seeds]
+        return lambda sigma, sigma_next: torch.cat([stream(sigma, sigma_next) for stream in streams])

@@ -1,0 +1,98 @@
+"""Rollover budget forcing, RBF (arXiv 2503.19385): what one step does not need, the next may spend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import islice
+
+from ..candidates import Gaussian
+from ..lane import Lane
+from ..recipe import Recipe, SearchError, keyed_seed
+from .rounds import Plan, Rounds
+
+
+@dataclass(frozen=True)
+class RolloverSearch:
+    """From the best of many noises, go down leg by leg: children are drawn one at a time, the first that beats
+    the best so far is taken at once, and its unused quota rolls over to the next leg.
+
+    noises   fresh noises judged by x̂0 after one step: 25
+    legs     in which the way down is cut at equal shares of the steps: 10 in the paper
+    quota    children of a leg
+    renoise  share of the steps by which a child is raised by the forward kernel, so that it differs
+
+    The paper makes a flow model stochastic by converting it to a variance-preserving SDE; here a child is raised
+    by the model's own forward kernel and solved down by the user's sampler. The first child goes on as it is. A
+    leg whose quota ends takes its best child. A round costs the same, or less, whatever is found; with budget
+    left the next begins from fresh noises. Candidate 0 is sampled whole first.
+    """
+
+    noises: int = 25
+    legs: int = 5
+    quota: int = 4
+    renoise: float = 0.05
+    candidates: object = field(default_factory=Gaussian)
+    name = "Rollover Search"
+    path = True
+
+    def __post_init__(self):
+        for name in ("noises", "legs", "quota"):
+            if getattr(self, name) < 1:
+                raise SearchError(f"Rollover Search: {name} is {getattr(self, name)}; it must be at least 1.")
+        if not 0 < self.renoise <= 1:
+            raise SearchError(f"Rollover Search: renoise is {self.renoise}; it is a share from 0 to 1.")
+
+    def stops(self, steps: int) -> list[int]:
+        """Sigma indices between the legs: one step, then equal shares, and the end."""
+        if steps < 2:
+            raise SearchError(f"Rollover Search needs at least 2 sampling steps to stop between; got {steps}.")
+        return sorted({1, *(max(1, round(steps * n / self.legs)) for n in range(1, self.legs + 1)), steps})
+
+    def least(self, lane: Lane) -> int:
+        """Evaluations per row of one round in which every quota is used up."""
+        stops = self.stops(lane.steps)
+        legs = list(zip(stops, stops[1:]))
+        costs = [lane.path_cost(self._raised(i, lane.steps), j) + (j < lane.steps) for i, j in legs]
+        dearest = [max(costs[n:]) for n in range(len(costs))]  # where a leg's quota may roll over to
+        return self.noises * (lane.path_cost(0, stops[0]) + 1) + self.quota * sum(dearest)
+
+    def start(self, lane: Lane) -> Rounds:
+        held: list[Recipe] = []
+        return Rounds(self._plan(lane, held), lane, held)
+
+    def _plan(self, lane: Lane, held: list[Recipe]) -> Plan:
+        if lane.space.base not in lane.archive:
+            yield [lane.space.base]
+        stops, fresh, archive = self.stops(lane.steps), lane.unbegun(self.candidates), lane.archive
+        while lane.affords(self.least(lane)):
+            states = [noise.then(("advance", 0, stops[0])) for noise in islice(fresh, self.noises)]
+            if not states:
+                return
+            yield states
+            state, left = self._best(lane, states), 0
+            for stop, below in zip(stops, stops[1:]):
+                held[:], left, children = [state], left + self.quota, []
+                best = archive.value(state)
+                while left:
+                    children.append(self._child(lane, state, len(children), stop, below))
+                    yield children[-1:]
+                    held.append(children[-1])
+                    left -= 1
+                    if archive.value(children[-1]) > best:
+                        break
+                state = self._best(lane, children)
+            held.clear()
+
+    def _best(self, lane: Lane, states: list[Recipe]) -> Recipe:
+        ranked = lane.archive.ranked(states)
+        return ranked[0].recipe if ranked else states[0]
+
+    def _child(self, lane: Lane, state: Recipe, number: int, stop: int, below: int) -> Recipe:
+        if number == 0:
+            return state.then(("advance", stop, below))
+        up = self._raised(stop, lane.steps)
+        seed = keyed_seed("path", lane.space.seed, state.id, number)
+        return state.then(("renoise", stop, up, seed), ("advance", up, below))
+
+    def _raised(self, stop: int, steps: int) -> int:
+        return max(0, stop - max(1, round(self.renoise * steps)))

@@ -1,0 +1,50 @@
+"""What a running algorithm sees of its search: one latent row's archive, the noises, the path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+
+from .archive import Archive
+from .recipe import Recipe
+from .space import NoiseSpace
+
+
+@dataclass
+class Lane:
+    """One of the B independent searches of a latent batch.
+
+    archive     everything evaluated so far, by earlier blocks of the chain too
+    space       draws recipes; shared by the lanes
+    steps       sigma steps of one full sampling
+    affords     affords(cost): may `cost` more evaluations of this row still be spent by this block?
+    path_cost   path_cost(i, j): evaluations that solving from sigma index i to j takes
+    row         which row of the latent batch this is
+    """
+
+    archive: Archive
+    space: NoiseSpace
+    steps: int
+    affords: Callable[[int], bool] = lambda cost: True
+    path_cost: Callable[[int, int], int] = lambda i, j: j - i
+    row: int = 0
+
+    def fresh(self, generator, parent: Recipe | None = None) -> Iterator[Recipe]:
+        """Proposals in order, candidate 0 first, each once and without those the archive holds already."""
+        base = self.space.base
+        proposed = {base.id}
+        if base not in self.archive:
+            yield base
+        for index in count(1):
+            recipe = generator.propose(self.space, index, parent or base)
+            if recipe is None:
+                return
+            if recipe not in self.archive and recipe.id not in proposed:
+                proposed.add(recipe.id)
+                yield self.space.add(recipe)
+
+    def unbegun(self, generator) -> Iterator[Recipe]:
+        """Proposals from which no path has begun either."""
+        begun = {entry.recipe.noise.id for entry in self.archive.entries if entry.recipe.moves}
+        return (recipe for recipe in self.fresh(generator) if recipe.id not in begun)

@@ -1,0 +1,143 @@
+"""The denoising path as four verbs, and how recipes with moves are followed along it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Protocol
+
+import torch
+
+from .recipe import Recipe
+from .space import NoiseSpace
+
+States = torch.Tensor
+"""[n·B, ...] states on the path, candidate-major: all rows of candidate 0, then of candidate 1, ..."""
+
+
+class Trajectory(Protocol):
+    """What a sampler must be able to do for searches that move along the path. i and j index its sigmas."""
+
+    def start(self, noises: torch.Tensor) -> States:
+        """Initial noises [n·B, ...] at sigma index 0."""
+
+    def advance(self, states: States, i: int, j: int, seeds: Sequence[str]) -> States:
+        """Solve from sigma index i down to j > i. `seeds`, one text a row, feed stochastic samplers."""
+
+    def renoise(self, states: States, i: int, j: int, noises: torch.Tensor) -> States:
+        """Raise the noise from index i up to j < i by the model family's forward kernel."""
+
+    def preview(self, states: States, i: int) -> torch.Tensor:
+        """x̂0 [n·B, ...]: one more evaluation, or none where sigma is 0."""
+
+
+def end_of(recipe: Recipe) -> int:
+    """The sigma index at which the recipe's moves end."""
+    return recipe.moves[-1][2]
+
+
+@lru_cache(maxsize=256)
+def prefixes(recipe: Recipe) -> tuple[Recipe, ...]:
+    """The states it passes through, its initial noise left out, itself last."""
+    return (*prefixes(replace(recipe, moves=recipe.moves[:-1])), recipe) if recipe.moves else ()
+
+
+class Ledger:
+    """Which states of one search are at hand, and what others cost. Holds a value (none, in the ledger itself)
+    for each (lane, recipe id)."""
+
+    def __init__(self):
+        self.states: dict[tuple[int, str], torch.Tensor | None] = {}
+
+    def keep(self, alive: Sequence[Sequence[Recipe]]) -> None:
+        """Forget all states but those of `alive`, a list for each lane, or the last at hand on the way there: a run
+        that goes on from an earlier one may not have solved them itself."""
+        wanted = {self._last_at_hand(lane, recipe) for lane, recipes in enumerate(alive) for recipe in recipes}
+        self.states = {key: state for key, state in self.states.items() if key in wanted}
+
+    def enter(self, slot: Sequence[Recipe]) -> None:
+        """The slot was solved: its states are at hand."""
+        for state in zip(*map(prefixes, slot), strict=True):
+            self.states.update(dict.fromkeys(_places(state)))
+
+    def missing(self, slots: Sequence[Sequence[Recipe]]) -> list[Sequence[Recipe]]:
+        """The states to compute before all slots stand where they end, each once, in order."""
+        return [state for states in self._missing(slots) for state in states]
+
+    def costs(self, slots: Sequence[Sequence[Recipe]], steps: int, path_cost: Callable[[int, int], int]) -> list[int]:
+        """Evaluations per row that following and previewing each slot takes; the first to need a state pays."""
+        solved = [
+            sum(path_cost(i, j) for name, i, j, *_ in (state[0].moves[-1] for state in states) if name == "advance")
+            for states in self._missing(slots)
+        ]
+        return [cost + (end_of(slot[0]) < steps) for cost, slot in zip(solved, slots, strict=True)]
+
+    def cost(self, slots: Sequence[Sequence[Recipe]], steps: int, path_cost: Callable[[int, int], int]) -> int:
+        """Evaluations per row that following and previewing these slots takes."""
+        return sum(self.costs(slots, steps, path_cost))
+
+    def _last_at_hand(self, lane: int, recipe: Recipe) -> tuple[int, str] | None:
+        places = ((lane, state.id) for state in reversed(prefixes(recipe)))
+        return next((place for place in places if place in self.states), None)
+
+    def _missing(self, slots: Sequence[Sequence[Recipe]]) -> list[list[tuple[Recipe, ...]]]:
+        """For each slot the states that are not at hand, nor will be after the slots before."""
+        held, todo = set(self.states), []
+        for slot in slots:
+            way = list(zip(*map(prefixes, slot), strict=True))
+            known = [n for n, state in enumerate(way) if held.issuperset(_places(state))]
+            todo.append(way[known[-1] + 1 if known else 0 :])
+            held.update(place for state in todo[-1] for place in _places(state))
+        return todo
+
+
+class Path(Ledger):
+    """The states of one search that are still needed, one row [1, ...] on the CPU for each (lane, recipe id)."""
+
+    def solve(self, trajectory: Trajectory, space: NoiseSpace, slots: Sequence[Sequence[Recipe]], batch: int) -> None:
+        """Bring every slot to the end of its moves. Called again after a failure, it goes on from there.
+
+        slots  n lists of B recipes, one for each lane; the recipes of a slot make the same kinds of moves
+        batch  slots that are moved together
+        """
+        while todo := self.missing(slots):
+            ready = [state for state in todo if self._ready(state)]
+            self._move(
+                trajectory, space, [state for state in ready if kind_of(state[0]) == kind_of(ready[0][0])][:batch]
+            )
+
+    def gather(self, slots: Sequence[Sequence[Recipe]]) -> States:
+        """[n·B, ...] the states at the end of the slots' moves."""
+        return torch.cat([self.states[place] for slot in slots for place in _places(slot)])
+
+    def _ready(self, state: Sequence[Recipe]) -> bool:
+        return len(state[0].moves) == 1 or all(p in self.states for p in _places(_before(state)))
+
+    def _move(self, trajectory: Trajectory, space: NoiseSpace, group: Sequence[Sequence[Recipe]]) -> None:
+        name, i, j, *_ = group[0][0].moves[-1]
+        if len(group[0][0].moves) == 1:
+            before = trajectory.start(torch.cat([space.rows_of(state) for state in group]))
+        else:
+            before = self.gather([_before(state) for state in group])
+        if name == "advance":
+            after = trajectory.advance(before, i, j, [recipe.id for state in group for recipe in state])
+        else:
+            noises = [space.rows_of([Recipe("seed", recipe.moves[-1][3]) for recipe in state]) for state in group]
+            after = trajectory.renoise(before, i, j, torch.cat(noises))
+        rows = iter(after.split(1))
+        for place in [place for state in group for place in _places(state)]:
+            self.states[place] = next(rows).to("cpu", copy=True)  # one row, not a view that holds the batch
+
+
+def kind_of(recipe: Recipe) -> tuple:
+    """Its moves without their seeds: candidates of one kind can be moved together."""
+    return tuple(move[:3] for move in recipe.moves)
+
+
+def _before(state: Sequence[Recipe]) -> list[Recipe]:
+    return [prefixes(recipe)[-2] for recipe in state]
+
+
+def _places(state: Sequence[Recipe]) -> list[tuple[int, str]]:
+    return [(lane, recipe.id) for lane, recipe in enumerate(state)]

@@ -1,0 +1,128 @@
+"""One generation: what the lanes ask is laid side by side, recalled, priced, cut to the budget, evaluated."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from .evaluation import Evaluator, Memory, Result, Slot
+from .recipe import Recipe
+from .trajectory import Ledger, kind_of
+
+
+@dataclass
+class Turn:
+    """One recipe for each lane, evaluated together.
+
+    slot    a recipe for every lane, all of one kind
+    asking  False for lanes that only ride along, having nothing of the kind to ask; they are not told
+    known   results of an earlier run, where it evaluated all that are asked
+    price   evaluations of all rows; for a known turn what they would be now
+    again   evaluations on top of the price, to solve again states that an earlier run had solved; below 0 where
+            such a state is still at hand although the plan needed it no longer
+    """
+
+    slot: Slot
+    asking: Sequence[bool]
+    known: list[Result] | None = None
+    price: int = 0
+    again: int = 0
+
+
+def side_by_side(queues: Sequence[deque[Recipe]]) -> list[Turn]:
+    """Takes turns from what the lanes asked until one of them must be told before it can ask more; what is
+    left waits. So no lane idles while another finishes its round. Lanes that are at different places of their
+    paths cannot be evaluated together: one goes on, and the others ride along."""
+    asking = [queue for queue in queues if queue]
+    last: dict[tuple, Recipe] = {}
+    turns = []
+    while asking and all(asking):
+        kind = kind_of(asking[0][0])
+        heads = [queue.popleft() if queue and kind_of(queue[0]) == kind else None for queue in queues]
+        last.update({(lane, kind): head for lane, head in enumerate(heads) if head})
+        rider = next(head for head in heads if head)
+        slot = [head or last.get((lane, kind), rider) for lane, head in enumerate(heads)]
+        turns.append(Turn(slot, [head is not None for head in heads]))
+    return turns
+
+
+def recall(turns: Sequence[Turn], memory: Memory | None) -> None:
+    """Lanes that only ride along have nothing to recall: whether they were evaluated with the others once, or are
+    to be evaluated later for their own sake, makes no difference to the plan."""
+    for turn in turns if memory else ():
+        lanes = enumerate(zip(turn.slot, turn.asking, strict=True))
+        results = [memory.recall(lane, recipe) if asking else Result((), 0, 0) for lane, (recipe, asking) in lanes]
+        turn.known = None if None in results else results
+
+
+def price(turns: Sequence[Turn], ledger: Ledger, evaluator: Evaluator, whole: int, credit: int) -> None:
+    """What each turn costs. What an earlier run evaluated costs here what it would without that run, so that both
+    make the same plan: there it may have been cheaper, beside others that had solved a part of its path.
+
+    A run that goes on from an earlier one may lack states that the earlier one had solved. Solving them again
+    is not charged a second time while there is `credit`, the price of what was recalled and not computed. So
+    neither computes more than its budget. Credit can run out where the rows of a batch go on from candidates of
+    different turns: the run then ends a little earlier.
+    """
+    rows = len(turns[0].slot)
+    paths = [turn for turn in turns if turn.slot[0].moves]
+    alone = dict(zip(map(id, paths), ledger.costs([t.slot for t in paths], evaluator.steps, evaluator.path_cost)))
+    new: list[Slot] = []
+    before = 0
+    for turn in turns:
+        if turn.known:
+            each = alone.get(id(turn), max(result.nfe for result in turn.known))
+            turn.known = [replace(result, nfe=each) for result in turn.known]
+            turn.price = each * rows
+            credit += turn.price
+        elif not turn.slot[0].moves:
+            turn.price = whole * rows
+        else:
+            new.append(turn.slot)
+            total = evaluator.cost(new)
+            lacking = total - before - alone[id(turn)] * rows
+            turn.again = min(lacking, credit - credit % rows)
+            turn.price, before = alone[id(turn)] * rows + lacking - turn.again, total
+            credit -= turn.again
+
+
+def fitting(turns: Sequence[Turn], left: float) -> list[Turn]:
+    """The first turns that together can be paid for."""
+    fit = []
+    for turn in turns:
+        left -= turn.price
+        if left < 0:
+            break
+        fit.append(turn)
+    return fit
+
+
+def remembered(
+    turns: Sequence[Turn], results: Iterable[list[Result]], memory: Memory | None, signs: Sequence[int]
+) -> Iterator[tuple[Turn, list[Result]]]:
+    """Each turn and its results, in order; fewer where `results`, those of the turns that are not known, end early.
+    What is new is remembered as it comes."""
+    coming = iter(results)
+    for turn in turns:
+        told = turn.known or next(coming, None)
+        if told is None:
+            return
+        if not turn.known:
+            share = turn.again // len(turn.slot)
+            told = [replace(result, nfe=result.nfe - share) for result in told]
+            _remember(turn, told, memory, signs)
+        yield turn, told
+
+
+def _remember(turn: Turn, results: Sequence[Result], memory: Memory | None, signs: Sequence[int]) -> None:
+    """Record what was asked. A searched measure that failed is no fact to remember."""
+    told = [fact for asking, *fact in zip(turn.asking, range(len(results)), turn.slot, results, strict=True) if asking]
+    if memory is not None:
+        memory.record([(lane, recipe, result) for lane, recipe, result in told if not lost(result, signs)])
+
+
+def lost(result: Result, signs: Sequence[int]) -> list[int]:
+    """The searched measures that gave no number."""
+    return [n for n, sign in enumerate(signs) if sign and not math.isfinite(result.row[n])]

@@ -1,0 +1,1 @@
+"""Tests against the real ComfyUI: in this process, through its server, and in its page."""

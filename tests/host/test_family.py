@@ -1,0 +1,64 @@
+"""The algorithms and generators beyond the first few, through stock samplers."""
+
+import pytest
+import torch
+
+from .searching import Level, Searching, account, close, counted
+
+FAMILY = {
+    "NS_SuccessiveHalving": {"width": 4, "cuts": 1},
+    "NS_ParticleSearch": {"preset": "DAS", "particles": 3, "stops": 2},
+    "NS_RolloverSearch": {"noises": 3, "legs": 2, "quota": 2},
+    "NS_EvolutionarySearch": {},
+    "NS_SpectralSearch": {"population": 3, "levels": 1},
+    "NS_CoarseToFineSearch": {"levels": 1},
+    "NS_BacktrackingSearch": {"stops": 1},
+    "NS_TreeSearch": {"stops": 2, "rollouts": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def lab(comfy, tiny):
+    return Searching(comfy, tiny)
+
+
+@pytest.mark.parametrize(("node", "rows", "sampler_name"), [
+    *((node, 1, "euler") for node in FAMILY),
+    ("NS_ParticleSearch", 2, "euler_ancestral"),
+    ("NS_TreeSearch", 2, "euler_ancestral"),
+])  # fmt: skip
+def test_it_searches_within_its_budget_and_its_winner_comes_again(lab, node, rows, sampler_name):
+    model, count = counted(lab.tiny.model)
+    (budget,) = lab.call("NS_SearchBudget", images=9)
+    (search,) = lab.call(node, **FAMILY[node], budget=budget)
+    model, run = lab.searched(search, Level().verifier, model=model)
+    settings = {"latent": lab.latent(rows), "sampler_name": sampler_name, "steps": 4}
+    best, _ = lab.custom(model=model, **settings)
+    done = account(run)
+    assert done.spent == count.evaluations <= 9 * 4 * rows
+    assert all(len(lane) > 3 for lane in done.lanes)
+    noise, _ = lab.call("NS_WinnerNoise", run=run, after="x")
+    again = type(noise).from_metadata(noise.to_metadata())
+    inputs = lab.custom_inputs(noise=again, **settings)
+    replayed = lab.call(
+        "NS_SearchSampler", **inputs, search=lab.search(budget={"images": 1}), verifier=Level().verifier
+    )
+    assert close(best, replayed[0]["samples"])
+
+
+@pytest.mark.parametrize("node", ["NS_LowFrequencyCandidates", "NS_MaskedCandidates", "NS_MixCandidates"])
+def test_every_generator_draws_for_an_algorithm(lab, node):
+    low = lab.call("NS_LowFrequencyCandidates", levels=1)[0]
+    own = {
+        "NS_LowFrequencyCandidates": {"levels": 1},
+        "NS_MaskedCandidates": {"mask": torch.eye(32)[None]},
+        "NS_MixCandidates": {"first": low, "second": lab.call("NS_GaussianCandidates")[0]},
+    }
+    (candidates,) = lab.call(node, **own[node])
+    model, run = lab.searched(lab.search("random", candidates=candidates), Level().verifier)
+    best = lab.ksampler(model)
+    assert len({line.value for line in account(run).lanes[0]}) == 5
+    noise, _ = lab.call("NS_WinnerNoise", run=run, after="x")
+    again = type(noise).from_metadata(noise.to_metadata())
+    assert torch.equal(again.tensor, noise.tensor)
+    assert close(best, lab.custom(noise=again)[0])

@@ -1,0 +1,1 @@
+"""Pictures and tables, from searches whose images are known in closed form."""

@@ -19,12 +19,12 @@ import torch
 
 from ..demo import oracle
 from ..demo.scenes import Prompt, parse
-from ..demo.verifiers import ShapesOracle, ShapesVerifier
+from ..demo.verifiers import WEIGHTS, ShapesOracle, ShapesVerifier
 from ..demo.world import STEPS
 from ..harness.chat_server import Asked, chat_server, words
 from ..search import Block, Budget, Search
 from ..search.algorithms import RandomSearch
-from ..verifiers import MEAN_RANK, ClassProbability, Endpoint, ImageStatistic, Measure, PromptChecklist, Verifier
+from ..verifiers import MEAN_RANK, ClassProbability, Endpoint, ImageStatistic, Measure, PromptChecklist, SelfConsistency, Verifier
 from ..verifiers import combine as combined
 from ..verifiers.verifier import Rule
 from ..verifiers.weights import fingerprint
@@ -33,6 +33,7 @@ from .helps import Bench
 
 NOTHING, ENSEMBLE = "nothing (the plain image)", "ensemble (mean rank)"
 CLIP, CLASS, CHECKLIST, ORACLE = "CLIPScore (Shapes Verifier)", "class probability", "checklist", "oracle"
+CONSISTENT = "self-consistency"
 TOGETHER = (CLIP, CLASS, CHECKLIST)
 """What the ensemble ranks by."""
 CERTAIN = 0.98  # the checklist's judge is right, and says so with this probability
@@ -75,6 +76,7 @@ def everyone(folder: Path, endpoint: Endpoint) -> dict[str, Measure]:
         CLIP: ShapesVerifier(),
         CLASS: PerPrompt(fingerprint(folder), lambda text: ClassProbability(folder, kind_of(parse(text)))),
         CHECKLIST: PerPrompt(CHECKLIST, lambda text: PromptChecklist(endpoint, "\n".join(questions(parse(text))))),
+        CONSISTENT: SelfConsistency(WEIGHTS),
         "sharpness": ImageStatistic("sharpness"),
         "colourfulness": ImageStatistic("colourfulness"),
         ORACLE: ShapesOracle(),
@@ -197,6 +199,8 @@ right (95 % intervals over the prompts); the oracle is never wrong.
 - *Class probability* is a small classifier of single things, asked for the first thing that the prompt names.
 - *Checklist* asks a judge that is right whether each thing of the prompt is there, in its size and place, over the \
 protocol of Prompt Checklist; as people's lists do, it does not ask whether anything is there that should not be.
+- *Self-consistency* compares the image with what it was expected to become at noise level 0.4, in the features of \
+the Shapes Verifier's image side. It reads no prompt.
 - The *ensemble* is the mean rank of CLIPScore, class probability and checklist.
 
 In their own units:

@@ -22,8 +22,8 @@ def scored(scratch):
 
 
 def test_everyone_scores_every_candidate(scored):
-    assert scored.rows.shape == (2, 5, 6) and np.isfinite(scored.rows).all()
-    assert scored.names[-1] == hacking.ORACLE and len(set(scored.names)) == 6
+    assert scored.rows.shape == (2, 5, 7) and np.isfinite(scored.rows).all()
+    assert scored.names[-1] == hacking.ORACLE and len(set(scored.names)) == 7
 
 
 def test_each_chooses_what_it_likes_best_and_nobody_changes_the_candidates(scored):

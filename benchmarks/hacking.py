@@ -24,7 +24,16 @@ from ..demo.world import STEPS
 from ..harness.chat_server import Asked, chat_server, words
 from ..search import Block, Budget, Search
 from ..search.algorithms import RandomSearch
-from ..verifiers import MEAN_RANK, ClassProbability, Endpoint, ImageStatistic, Measure, PromptChecklist, SelfConsistency, Verifier
+from ..verifiers import (
+    MEAN_RANK,
+    ClassProbability,
+    Endpoint,
+    ImageStatistic,
+    Measure,
+    PromptChecklist,
+    SelfConsistency,
+    Verifier,
+)
 from ..verifiers import combine as combined
 from ..verifiers.verifier import Rule
 from ..verifiers.weights import fingerprint

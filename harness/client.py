@@ -93,7 +93,7 @@ class Client:
         body = {"prompt": graph, "client_id": self.id, "prompt_id": uuid.uuid4().hex}
         if extra_pnginfo is not None:
             body["extra_data"] = {"extra_pnginfo": extra_pnginfo}
-        answer = requests.post(f"{self.url}/prompt", json=body, timeout=60)
+        answer = requests.post(f"{self.url}/prompt", json=body, timeout=120)
         if answer.status_code == 400:
             raise Rejected(answer.json())
         answer.raise_for_status()
@@ -113,7 +113,7 @@ class Client:
     def run(self, graph, timeout=300, check=True, extra_pnginfo=None):
         return self.wait(self.queue(graph, extra_pnginfo), timeout, check)
 
-    def wait_for(self, wanted, timeout=60):
+    def wait_for(self, wanted, timeout=300):
         """The first event heard so far or from now on for which `wanted(event)` holds."""
         seen, deadline = 0, time.monotonic() + timeout
         with self._new:
@@ -142,7 +142,7 @@ class Client:
         return self.get("/object_info").json()
 
     def get(self, path, **params):
-        answer = requests.get(f"{self.url}{path}", params=params, timeout=60)
+        answer = requests.get(f"{self.url}{path}", params=params, timeout=120)
         answer.raise_for_status()
         return answer
 

@@ -17,6 +17,7 @@ from .in_process import Host
 from .page import FLAGS, Page, chromium
 
 HERE = Path(__file__).parent
+HISTORY = "user/noise_search/history.sqlite"
 OUTPUT = HERE.parent / "output"  # kept after the run: screenshots, the server's log
 
 
@@ -110,14 +111,21 @@ def client(server):
     client.close()
 
 
+@pytest.fixture(autouse=True)
+def nothing_remembered(request):
+    """No test goes on from what another one searched."""
+    if "base" in request.fixturenames:
+        with History(request.getfixturevalue("base") / HISTORY, megabytes=0) as history:
+            history.make_room(but="")
+
+
 @pytest.fixture
 def history(base, client):
     """The server's history of searches, emptied; ComfyUI's cache as well, since it holds the last graph alone."""
     other = Graph()
     other.add("PreviewImage", images=other.add("EmptyImage", width=64, height=64, batch_size=1, color=0))
     client.run(other)
-    with History(base / "user/noise_search/history.sqlite", megabytes=0) as history:
-        history.make_room(but="")
+    with History(base / HISTORY, megabytes=0) as history:
         yield history
 
 

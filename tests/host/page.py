@@ -20,6 +20,7 @@ class Page:
 
     def __init__(self, browser, url, folder, locale="en-US"):
         self.tab = browser.new_page(viewport={"width": 1600, "height": 1000}, locale=locale)
+        self.tab.set_default_timeout(120_000)
         self.folder, self.errors = folder, []
         self.tab.on("pageerror", lambda error: self.errors.append(error.stack or str(error)))
         self.tab.goto(url)
@@ -58,7 +59,7 @@ class Page:
             "[n.id, Object.fromEntries((n.widgets ?? []).map(w => [w.name, w.value]))]))"
         )
 
-    def run(self, timeout=120):
+    def run(self, timeout=300):
         """Press Queue and wait until it is done; the type of the message that ended it."""
         return self.tab.evaluate(
             """seconds => new Promise((resolve, reject) => {

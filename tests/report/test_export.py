@@ -13,6 +13,8 @@ from noise_search.search import Account, Recipe
 
 from .searches import MEASURES, paths, random_then_zero_order, searched
 
+HEADINGS = [*MEASURES[:2], f"{MEASURES[2]} (watched)"]
+
 
 @pytest.fixture(params=["chain", "batch", "paths"])
 def account(request):
@@ -27,13 +29,13 @@ def account(request):
 
 def test_every_candidate_is_a_line(account):
     rows = list(csv.DictReader(io.StringIO(to_csv(account))))
-    assert list(rows[0]) == COLUMNS + MEASURES + COSTS
+    assert list(rows[0]) == COLUMNS + HEADINGS + COSTS
     lines = [(image, line) for image, lane in enumerate(account.lanes) for line in lane]
     assert len(rows) == len(lines)
     for row, (image, line) in zip(rows, lines, strict=True):
         assert row["image"] == str(image) and row["seed"] == line.recipe.seed and row["id"] == line.recipe.id
         assert row["evaluations"] == str(line.nfe) and row["excluded"] == line.excluded
-        for name, x in zip(["value", *MEASURES], [line.value, *line.row], strict=True):
+        for name, x in zip(["value", *HEADINGS], [line.value, *line.row], strict=True):
             assert row[name] == ("" if math.isnan(x) else repr(x))
     for image in range(len(account.lanes)):
         first = next(row for row in rows if row["image"] == str(image) and row["rank"] == "1")

@@ -196,13 +196,24 @@ class SearchBudget(io.ComfyNode):
                     optional=True,
                     tooltip="Stop after this many images in a row that brought nothing better.",
                 ),
+                io.Float.Input(
+                    "worth",
+                    default=0.0,
+                    min=0.0,
+                    max=1e9,
+                    step=0.001,
+                    round=0.000001,
+                    optional=True,
+                    tooltip="Stop when another image is expected to raise the best score by less than this. For "
+                    "verifiers whose score does not depend on the other candidates.",
+                ),
             ],
             outputs=[sockets.Budget.Output(display_name="budget")],
         )
 
     @classmethod
-    def execute(cls, images=DEFAULT.images, evaluations=0, seconds=0.0, use_target=False, target_score=0.0, patience=0):
-        return io.NodeOutput(Budget(images, evaluations, seconds, target_score if use_target else None, patience))
+    def execute(cls, images=DEFAULT.images, use_target=False, target_score=0.0, **limits):
+        return io.NodeOutput(Budget(images, target=target_score if use_target else None, **limits))
 
 
 NODES = [

@@ -100,6 +100,11 @@ class Archive:
     def best(self) -> Entry | None:
         return next(iter(self.top(1)), None)
 
+    def finished(self, begin: int = 0, end: int | None = None) -> list[float]:
+        """The values of the finished candidates among entries `begin` to `end`, in order; without NaN."""
+        values = self._valued()[begin:end]
+        return values[self._complete[: len(self.entries)][begin:end] & ~values.isnan()].tolist()
+
     def fruitless(self, begun: int = 0) -> int:
         """Finished candidates since the best one, of those evaluated after the first `begun`."""
         best = self.best()

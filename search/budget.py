@@ -18,6 +18,8 @@ class Budget:
     target       stop when every row's best value reaches this score; asked after each generation
     patience     stop when this many finished candidates in a row brought nothing better; searches along the
                  path may end a generation later
+    worth        stop when another image is expected to exceed the best by less than this, in units of the score
+                 (see `worth.py`); asked after each generation, of every row
     """
 
     images: int = 0
@@ -25,9 +27,10 @@ class Budget:
     seconds: float = 0.0
     target: float | None = None
     patience: int = 0
+    worth: float = 0.0
 
     def __post_init__(self):
-        for name in ("images", "evaluations", "seconds", "patience"):
+        for name in ("images", "evaluations", "seconds", "patience", "worth"):
             if getattr(self, name) < 0:
                 raise SearchError(f"Search Budget: {name} is {getattr(self, name)}; it cannot be negative.")
         if not (self.images or self.evaluations or self.seconds):

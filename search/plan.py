@@ -54,18 +54,26 @@ def estimate(search: Search, evaluator: Evaluator, rows: int) -> float:
     return sum(block.budget.limit((evaluator.whole or evaluator.steps) * rows) for block in search.blocks)
 
 
+def check_absolute(search: Search) -> None:
+    """Raises SearchError where a budget is in units of the score, which ranks and z-scores have not."""
+    for block in search.blocks:
+        if block.budget.target is not None or block.budget.worth:
+            limit, short = ("a target score", "the target") if block.budget.target is not None else ("worth", "worth")
+            raise SearchError(
+                f"Search Budget: {limit} needs a verifier whose score does not depend on the other candidates; "
+                f"ranks and z-scores do. Remove {short}, or search one verifier."
+            )
+
+
 def check(search: Search, evaluator: Evaluator, space: NoiseSpace, options: Options) -> None:
     """Raises SearchError, before anything is sampled, where the search could not do what is asked of it."""
+    if options.relative:
+        check_absolute(search)
     whole = (evaluator.whole or evaluator.steps) * space.rows
     batch = f" for a batch of {space.rows}" if space.rows > 1 else ""
     lane = Lane(Archive(lambda rows: rows[:, 0], (1,)), space, evaluator.steps, path_cost=evaluator.path_cost)
     for n, block in enumerate(search.blocks):
         limit = block.budget.limit(whole)
-        if block.budget.target is not None and options.relative:
-            raise SearchError(
-                "Search Budget: a target score needs a verifier whose score does not depend on the other "
-                "candidates; ranks and z-scores do. Remove the target, or search one verifier."
-            )
         round_ = block.algorithm.least(lane) * space.rows
         if limit < whole and (n == 0 or not round_):
             raise SearchError(

@@ -20,6 +20,7 @@ from .recipe import Recipe, SearchError
 from .space import NoiseSpace
 from .trajectory import Ledger, end_of
 from .turn import Turn, fitting, lost, price, recall, remembered, side_by_side
+from .worth import expected_gain
 
 GENERATION = 16  # candidates asked together at most; fixed, so that a run does not depend on free memory
 
@@ -256,6 +257,8 @@ class _Run:
             return "target reached"
         if budget.patience and self._fruitless(stage) >= budget.patience:
             return "patience ended"
+        if budget.worth and (gain := self._gain(stage)) < budget.worth:
+            return f"worth ended: another image was expected to bring {gain:.2g}"
         if late():
             return "time is up"
         return "budget spent" if stage.spent >= stage.limit else ""
@@ -263,6 +266,19 @@ class _Run:
     def _fruitless(self, stage: Stage) -> int:
         """Finished candidates of the block in a row that brought no lane anything better."""
         return min(lane.archive.fruitless(begun) for lane, begun in zip(self.lanes, stage.begun, strict=True))
+
+    def _gain(self, stage: Stage) -> float:
+        """What spending on this block as much as an image costs is expected to bring the row that gains most."""
+        if not (self.whole and stage.spent):
+            return math.inf
+        images = stage.spent / (self.whole * len(self.lanes))
+        scores = [
+            (lane.archive.finished(begun), lane.archive.finished(0, begun))
+            for lane, begun in zip(self.lanes, stage.begun, strict=True)
+        ]
+        return max(
+            expected_gain(own, max(before, default=-math.inf)) / (images / max(1, len(own))) for own, before in scores
+        )
 
 
 def _exclusion(result: Result, signs: Sequence[int], options: Options) -> str:

@@ -15,7 +15,7 @@ import torch
 from comfy.patcher_extension import WrappersMP
 
 from ...search import Account, Archive, NoiseSpace, Options, Search, SearchError
-from ...search.plan import estimate
+from ...search.plan import check_absolute, estimate
 from ...search.run import Outcome
 from ...search.run import run as run_search
 from ...search.space import recognised_rows
@@ -68,11 +68,8 @@ class Settings:
         """What can be known before any sampler runs."""
         if self.vae is None and needs_images(self.verifier):
             Scorer(self.verifier, None, [""])
-        if any(block.budget.target is not None for block in self.search.blocks) and self.verifier.relative:
-            raise SearchError(
-                "Search Budget: a target score needs a verifier whose score does not depend on the other candidates; "
-                "ranks and z-scores do. Remove the target, or search one verifier."
-            )
+        if self.verifier.relative:
+            check_absolute(self.search)
 
 
 def is_searched(model_options: dict) -> bool:

@@ -70,6 +70,24 @@ def verifier_inputs() -> list[io.Input]:
     ]
 
 
+def early_inputs() -> list[io.Input]:
+    """The cheaper look at images that are not finished: at the end, so that saved workflows keep their sockets."""
+    return [
+        sockets.Verifier.Input(
+            "early_verifier",
+            optional=True,
+            tooltip="A cheap verifier for images that are not finished yet: it chooses which go on, and the verifier "
+            "above scores those that are finished. Unconnected: the same verifier scores both.",
+        ),
+        io.Vae.Input(
+            "early_vae",
+            optional=True,
+            tooltip="A small decoder (TAESD) for images that are not finished yet. Unconnected: the VAE above decodes "
+            "both.",
+        ),
+    ]
+
+
 class SearchWithKSampler(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -90,6 +108,7 @@ class SearchWithKSampler(io.ComfyNode):
                     tooltip="Samplers that call the model many times (tiles, detailers): which calls are searched. "
                     "Each searched call costs the whole budget.",
                 ),
+                *early_inputs(),
             ],
             outputs=[io.Model.Output(display_name="model"), sockets.Run.Output(display_name="run")],
         )
@@ -119,6 +138,7 @@ class SearchSampler(io.ComfyNode):
                 io.Sigmas.Input("sigmas", tooltip="The noise schedule."),
                 io.Latent.Input("latent_image", tooltip="The latent to sample into; its mask and batch are respected."),
                 *verifier_inputs(),
+                *early_inputs(),
             ],
             outputs=[
                 io.Latent.Output(display_name="output"),

@@ -40,9 +40,11 @@ def curve(account: Account, lane: int = 0, width: int = 1024, theme: Theme = LIG
 
 
 def _measures_below(account: Account, lane: int) -> list[int]:
-    """Columns that the value panel does not show already."""
-    lines = account.lanes[lane]
-    return [i for i in range(len(account.measures)) if any(line.row[i] != line.value for line in lines)]
+    """Columns that the value panel does not show already; what unfinished images alone are scored by, last."""
+    lines, m = account.lanes[lane], len(account.measures)
+    finished = [line for line in lines if line.complete or not account.early]
+    early = range(m, m + len(account.early)) if len(finished) < len(lines) else []
+    return [i for i in range(m) if any(line.row[i] != line.value for line in finished)] + list(early)
 
 
 def _spent(account: Account, lane: int) -> list[int]:
@@ -57,6 +59,8 @@ def _spent(account: Account, lane: int) -> list[int]:
 def _value_panel(axes, account: Account, lane: int, theme: Theme, alone: bool) -> None:
     shown = [(x, line) for x, line in zip(_spent(account, lane), account.lanes[lane]) if not math.isnan(line.value)]
     for complete, label, face in ((True, "candidate", theme.searched), (False, "preview on the path", "none")):
+        if not complete and account.early:  # on a scale of their own: they have a panel below
+            continue
         dots = [(x, line.value) for x, line in shown if line.complete == complete]
         if dots:
             axes.scatter(
@@ -86,14 +90,20 @@ def _value_panel(axes, account: Account, lane: int, theme: Theme, alone: bool) -
 
 
 def _measure_panel(axes, account: Account, lane: int, column: int, theme: Theme, labelled: bool) -> None:
-    searched = account.searched[column]
+    early = column >= len(account.measures)
+    searched = early or account.searched[column]
     colour = theme.searched if searched else theme.watched
-    dots = [(x, line.row[column]) for x, line in zip(_spent(account, lane), account.lanes[lane]) if line.complete]
-    axes.scatter(*zip(*dots), s=14, c=colour, alpha=0.45, linewidths=0)
-    steps = [(x, line.row[column]) for x, line in account.curve(lane)]
-    axes.step(*zip(*steps), where="post", c=colour, lw=1.8, ls="-" if searched else "--")
-    axes.axhline(account.plain(lane).row[column], c=theme.plain, lw=1.0, ls=":")
-    name = textwrap.shorten(account.measures[column], 60, placeholder=" …") + ("" if searched else " (watched)")
+    lines = zip(_spent(account, lane), account.lanes[lane])
+    axes.scatter(
+        *zip(*[(x, line.row[column]) for x, line in lines if line.complete != early]),
+        s=14, c=colour, alpha=0.45, linewidths=0,
+    )  # fmt: skip
+    if not early:
+        steps = [(x, line.row[column]) for x, line in account.curve(lane)]
+        axes.step(*zip(*steps), where="post", c=colour, lw=1.8, ls="-" if searched else "--")
+        axes.axhline(account.plain(lane).row[column], c=theme.plain, lw=1.0, ls=":")
+    name = [*account.measures, *account.early][column]
+    name = textwrap.shorten(name, 60, placeholder=" …") + ("" if searched else " (watched)")
     axes.set_title(literal(name), loc="left", fontsize=10, color=colour, fontweight="bold")
     axes.locator_params(axis="y", nbins=4)
     _dress(axes, labelled, account, theme)

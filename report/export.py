@@ -17,13 +17,14 @@ COSTS = ["evaluations", "seconds", "generation", "complete", "excluded"]
 def to_csv(account: Account) -> str:
     """One line for each candidate of each image of the latent batch, in order of evaluation.
 
-    Columns: COLUMNS, the measures (those only watched are marked), COSTS. Seeds are text of up to 20 digits; numbers
-    keep every digit; a cell is empty where there is no number. `rank` counts finished candidates of an image, 1 being
-    the winner. Of a loop around a graph, which sees no evaluations, `evaluations` are its images.
+    Columns: COLUMNS, the measures (those only watched are marked), those of unfinished images where they have their
+    own, COSTS. Seeds are text of up to 20 digits; numbers keep every digit; a cell is empty where there is no number.
+    `rank` counts finished candidates of an image, 1 being the winner. Of a loop around a graph, which sees no
+    evaluations, `evaluations` are its images.
     """
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
-    out.writerow(COLUMNS + headings(account) + COSTS)
+    out.writerow(COLUMNS + headings(account) + account.early + COSTS)
     for image, lane in enumerate(account.lanes):
         ranks = {line.recipe.id: rank for rank, line in enumerate(account.ranked(image), 1)}
         for order, line in enumerate(lane):

@@ -151,22 +151,19 @@ def _edges(axes, sheet: Sheet, line: Sequence[Member], theme: Theme) -> None:
 
 def _dots(axes, sheet: Sheet, account: Account, lane: int, line: Sequence[Member], theme: Theme):
     """Every member by what it is, coloured by its value; what the scale of colours belongs to."""
-    from matplotlib.colors import Normalize
-
-    values = [m.line.value for m in sheet.spots if m.line and not math.isnan(m.line.value)]
-    low, high = np.quantile(values, 0.05), max(values)  # a few very poor ones would take all the colours
-    scale = Normalize(low, high) if high > low else Normalize(low - 1, high + 1)
-    winning, shades = set(line), None
-    for kind, members in _kinds(sheet).items():
+    winning, shades, kinds = set(line), None, _kinds(sheet)
+    scored = [member for kind in SCORED for member in kinds.get(kind, [])]
+    for kind, members in kinds.items():
         xy = np.array([sheet.spots[m] for m in members]).T
         area = np.array([(0.72 * sheet.diameter(m)) ** 2 for m in members])
         if kind in SCORED:
             edges = [theme.frame if m in winning else theme.ink for m in members]
             widths = [2.0 if m in winning else 0.5 for m in members]
-            shades = axes.scatter(
-                *xy, area, [m.line.value for m in members], marker=SCORED[kind], cmap=SCALE, norm=scale,
-                edgecolors=edges, linewidths=widths, zorder=4,
+            dots = axes.scatter(
+                *xy, area, [m.line.value for m in members], marker=SCORED[kind], cmap=SCALE,
+                norm=_scale(members if account.early else scored), edgecolors=edges, linewidths=widths, zorder=4,
             )  # fmt: skip
+            shades = shades or dots  # of finished images, which come first
         else:
             marker, share = UNSCORED[kind]
             axes.scatter(*xy, share * area, theme.faint, marker=marker, zorder=3)
@@ -177,6 +174,15 @@ def _dots(axes, sheet: Sheet, account: Account, lane: int, line: Sequence[Member
         if member.line is account.best(lane):
             axes.scatter(x, y, 230, theme.winner, marker="*", edgecolors=theme.ink, lw=1.0, zorder=5)
     return shades
+
+
+def _scale(members: Sequence[Member]):
+    """Values to colours, for members whose values can be compared."""
+    from matplotlib.colors import Normalize
+
+    values = [member.line.value for member in members]
+    low, high = np.quantile(values, 0.05), max(values)  # a few very poor ones would take all the colours
+    return Normalize(low, high) if high > low else Normalize(low - 1, high + 1)
 
 
 def _kinds(sheet: Sheet) -> dict[str, list[Member]]:

@@ -20,7 +20,7 @@ def caption(account: Account, line: Line, lane: int = 0) -> list[str]:
     ranked = [other.recipe.id for other in account.ranked(lane)]
     place = f"rank {ranked.index(line.recipe.id) + 1} of {len(ranked)}" if line.recipe.id in ranked else "not ranked"
     role = "plain · " if line is account.plain(lane) else "winner · " if ranked[:1] == [line.recipe.id] else ""
-    measures = [f"{name} {number(x)}" for name, x in zip(headings(account), line.row, strict=True)]
+    measures = [f"{name} {number(x)}" for name, x in zip(headings(account), line.row)]
     told = [] if line.value in line.row else [f"value {number(line.value)}"]  # one measure alone is the value
     return [role + place, *told, *measures, origin(account, line.recipe)]
 

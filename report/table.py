@@ -74,7 +74,7 @@ def _left_out(account: Account, lane: int) -> list[str]:
 
 
 def _cells(account: Account, line: Line) -> list[str]:
-    return [*map(number, [line.value, *line.row]), str(line.nfe), origin(account, line.recipe)]
+    return [*map(number, [line.value, *line.row[: len(account.measures)]]), str(line.nfe), origin(account, line.recipe)]
 
 
 def _columns(rows: list[list[str]], numbers: int | None = None) -> list[str]:

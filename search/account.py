@@ -46,6 +46,7 @@ class Account:
     sampler    its name, for the reader; `steps` its sigma steps
     notes      what a person should know, a sentence each
     lineage    recipes that candidates descend from, by id
+    early      names of the columns behind the measures, where candidates that are not finished have theirs instead
     unit       what is counted where no one sees evaluations: "evaluations", or the "images" of a loop around a graph
     """
 
@@ -67,6 +68,7 @@ class Account:
     signs: list[int] = field(default_factory=list)
     lineage: dict[str, Recipe] = field(default_factory=dict)
     unit: str = "evaluations"
+    early: list[str] = field(default_factory=list)
 
     @staticmethod
     def of(outcome: Outcome, **facts) -> Account:

@@ -32,16 +32,22 @@ class Entry:
     excluded: str = ""
 
 
+Rule = Callable[[torch.Tensor], torch.Tensor]
+
+
 class Archive:
     """Raw rows in, values out. Ties keep the earlier candidate; NaN never wins.
 
     rule      raw rows [n, m + features] -> values [n], higher is better
     signs     for each column +1 / -1 where the rule reads it upwards / downwards, 0 where it does not
+    early     (rule, signs) for candidates that are not finished, where other columns score those. Then no rule sees
+              rows of both kinds, and values are comparable within a kind alone.
     """
 
-    def __init__(self, rule: Callable[[torch.Tensor], torch.Tensor], signs: Sequence[int]):
+    def __init__(self, rule: Rule, signs: Sequence[int], early: tuple[Rule, Sequence[int]] | None = None):
         self.rule = rule
         self.signs = tuple(signs)
+        self.early = early
         self.entries: list[Entry] = []
         self._place: dict[str, int] = {}
         self._rows = torch.empty(0, 0, dtype=torch.float64)  # of the entries, and room for more
@@ -71,6 +77,10 @@ class Archive:
         self.entries.append(entry)
         if entry.complete and not entry.excluded:
             self._extend_front(entry)
+
+    def signs_of(self, complete: bool) -> Sequence[int]:
+        """The signs of a candidate that is finished, or is not."""
+        return self.signs if complete or not self.early else self.early[1]
 
     def entry(self, recipe: Recipe) -> Entry:
         return self.entries[self._place[recipe.id]]
@@ -121,10 +131,14 @@ class Archive:
         """[n] the entries' values; the rule is applied once for each state of the archive."""
         n = len(self.entries)
         if len(self._values) != n:
-            taken = self._taken[:n]
+            taken, complete = self._taken[:n], self._complete[:n]
+            kinds = [(self.rule, taken)]
+            if self.early:
+                kinds = [(self.rule, taken & complete), (self.early[0], taken & ~complete)]
             self._values = torch.full((n,), math.nan, dtype=torch.float64)
-            if taken.any():
-                self._values[taken] = self.rule(self._rows[:n][taken]).double()
+            for rule, some in kinds:
+                if some.any():
+                    self._values[some] = rule(self._rows[:n][some]).double()
         return self._values
 
     def _grow(self, n: int, width: int) -> None:

@@ -18,7 +18,7 @@ from .lane import Lane
 from .plan import Block, Options, Search, check
 from .recipe import Recipe, SearchError
 from .space import NoiseSpace
-from .trajectory import Ledger, end_of
+from .trajectory import Ledger, is_finished
 from .turn import Turn, fitting, lost, price, recall, remembered, side_by_side
 from .worth import expected_gain
 
@@ -201,7 +201,7 @@ class _Run:
 
         new = [turn.slot for turn in fit if not turn.known]
         results = (yield Order(new, cut_short)) if new else ()
-        told = list(remembered(fit, results, self.memory, self.lanes[0].archive.signs))
+        told = list(remembered(fit, results, self.memory, self._signs))
         self._tell(told, stage)
         stage.spent += self._wasted() - gone
         self.outcome.spent += self._wasted() - gone
@@ -215,6 +215,9 @@ class _Run:
         if len(told) == len(turns):
             return ""
         return ("stopped" if self.enough() else "time is up") if late() else "budget spent"
+
+    def _signs(self, recipe: Recipe) -> Sequence[int]:
+        return self.lanes[0].archive.signs_of(is_finished(recipe, self.evaluator.steps))
 
     def _wasted(self) -> int:
         return getattr(self.evaluator, "wasted", 0)
@@ -240,8 +243,8 @@ class _Run:
             self.ledger.enter(turn.slot)
             for lane, recipe, asking, result in zip(self.lanes, turn.slot, turn.asking, results, strict=True):
                 if asking:
-                    complete = not recipe.moves or end_of(recipe) == self.evaluator.steps
-                    why = _exclusion(result, lane.archive.signs, self.options)
+                    complete = is_finished(recipe, self.evaluator.steps)
+                    why = _exclusion(result, self._signs(recipe), self.options)
                     row, features = result.row[: len(lane.archive.signs)], result.row[len(lane.archive.signs) :]
                     entry = Entry(recipe, row, result.nfe, result.seconds, generation, complete, why)
                     lane.archive.add(entry, features)

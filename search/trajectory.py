@@ -37,6 +37,11 @@ def end_of(recipe: Recipe) -> int:
     return recipe.moves[-1][2]
 
 
+def is_finished(recipe: Recipe, steps: int) -> bool:
+    """Whether it is an image, and no state on the way to one."""
+    return not recipe.moves or end_of(recipe) == steps
+
+
 @lru_cache(maxsize=256)
 def prefixes(recipe: Recipe) -> tuple[Recipe, ...]:
     """The states it passes through, its initial noise left out, itself last."""

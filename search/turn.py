@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from .evaluation import Evaluator, Memory, Result, Slot
@@ -100,7 +100,10 @@ def fitting(turns: Sequence[Turn], left: float) -> list[Turn]:
 
 
 def remembered(
-    turns: Sequence[Turn], results: Iterable[list[Result]], memory: Memory | None, signs: Sequence[int]
+    turns: Sequence[Turn],
+    results: Iterable[list[Result]],
+    memory: Memory | None,
+    signs: Callable[[Recipe], Sequence[int]],
 ) -> Iterator[tuple[Turn, list[Result]]]:
     """Each turn and its results, in order; fewer where `results`, those of the turns that are not known, end early.
     What is new is remembered as it comes."""
@@ -116,11 +119,13 @@ def remembered(
         yield turn, told
 
 
-def _remember(turn: Turn, results: Sequence[Result], memory: Memory | None, signs: Sequence[int]) -> None:
+def _remember(
+    turn: Turn, results: Sequence[Result], memory: Memory | None, signs: Callable[[Recipe], Sequence[int]]
+) -> None:
     """Record what was asked. A searched measure that failed is no fact to remember."""
     told = [fact for asking, *fact in zip(turn.asking, range(len(results)), turn.slot, results, strict=True) if asking]
     if memory is not None:
-        memory.record([(lane, recipe, result) for lane, recipe, result in told if not lost(result, signs)])
+        memory.record([(lane, recipe, result) for lane, recipe, result in told if not lost(result, signs(recipe))])
 
 
 def lost(result: Result, signs: Sequence[int]) -> list[int]:

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import comfy.patcher_extension
 import torch
 from comfy.patcher_extension import WrappersMP
 
-from ...search import Account, Archive, NoiseSpace, Options, Search, SearchError
+from ...search import Account, NoiseSpace, Options, Search, SearchError
 from ...search.plan import check_absolute, estimate
 from ...search.run import Outcome
 from ...search.run import run as run_search
 from ...search.space import recognised_rows
 from ...verifiers.verifier import Verifier
-from . import context
+from . import context, fidelity
 from .content_key import content_key
 from .evaluator import HostEvaluator
 from .histories import memory_of
@@ -29,7 +30,7 @@ from .noise import RecipeNoise
 from .progress import Progress, say
 from .run import Run, RunHandle, write
 from .sampler_call import SamplerCall, fitting_batch
-from .scorer import MEAN, Scorer, needs_images
+from .scorer import MEAN, Scorer
 
 KEY = "noise_search"
 EVERY_CALL, FIRST_CALL = "every call", "first call only"
@@ -45,6 +46,7 @@ class Settings:
     calls   which calls of a sampler that calls the model many times (tiles, detailers) are searched
     batch   candidates evaluated together at most; 0 takes what fits in memory
     needs_after  whether the sampler is another node, which results must wait for
+    early_verifier, early_vae  what scores and decodes candidates that are not finished; None: as finished ones
     """
 
     search: Search
@@ -58,16 +60,36 @@ class Settings:
     over_frames: str = MEAN
     calls: str = EVERY_CALL
     needs_after: bool = True
+    early_verifier: Verifier | None = None
+    early_vae: object | None = None
     handle: RunHandle = field(init=False)
     called: dict = field(init=False, default_factory=dict)
 
     def __post_init__(self):
         self.handle = RunHandle(self.needs_after, self.vae)
 
+    @property
+    def early(self) -> Verifier | None:
+        """What scores unfinished candidates, where they are not scored as finished ones are."""
+        return self.early_verifier or (self.verifier if self.early_vae is not None else None)
+
+    @property
+    def verifiers(self) -> list[Verifier]:
+        return [self.verifier] if self.early in (None, self.verifier) else [self.verifier, self.early]
+
+    def scorer(self, prompts: Sequence[str]) -> Scorer | fidelity.TwoScorers:
+        """Raises SearchError where a verifier looks at images and there is no VAE."""
+        frames = (self.frames, self.over_frames)
+        final = Scorer(self.verifier, self.vae, prompts, *frames)
+        if self.early is None:
+            return final
+        return fidelity.TwoScorers(final, Scorer(self.early, self.early_vae or self.vae, prompts, *frames))
+
     def check(self) -> None:
         """What can be known before any sampler runs."""
-        if self.vae is None and needs_images(self.verifier):
-            Scorer(self.verifier, None, [""])
+        if self.early is not None:
+            fidelity.check(self.early)
+        self.scorer([""])
         if self.verifier.relative:
             check_absolute(self.search)
 
@@ -129,13 +151,15 @@ def _search(settings: Settings, call: SamplerCall) -> torch.Tensor:
     noise, seed = call.noise.cpu(), call.seed or 0
     space = NoiseSpace(noise, seed, recognised_rows(noise, seed))
     prompts = _prompts(settings, now, call.rows)
-    key = content_key(now, call, repr((settings.verifier.key, prompts))) if now else ""
+    keys = [verifier.key for verifier in settings.verifiers]
+    key = content_key(now, call, repr((*keys, prompts))) if now else ""
     memory = memory_of(key) if now else None
     latents = Latents(memory)
-    scorer = Scorer(settings.verifier, settings.vae, prompts, settings.frames, settings.over_frames)
+    scorer = settings.scorer(prompts)
     progress = Progress(settings, call, scorer)
     batch = settings.batch or fitting_batch(call)
     evaluator = HostEvaluator(call, space, scorer, latents, batch, progress.step)
+    names = fidelity.names(settings.verifier, settings.early)
     announced = estimate(settings.search, evaluator, call.rows)
     progress.announce(announced, evaluator, notes)
 
@@ -146,6 +170,7 @@ def _search(settings: Settings, call: SamplerCall) -> torch.Tensor:
             measures=settings.verifier.names,
             searched=list(settings.verifier.searched),
             signs=[measure.sign for measure in settings.verifier.measures],
+            early=names[len(settings.verifier.names) :],
             forwards=evaluator.forwards,
             estimate=estimate(settings.search, evaluator, call.rows),  # known after one image, where not before
             seconds=time.monotonic() - began,
@@ -153,7 +178,7 @@ def _search(settings: Settings, call: SamplerCall) -> torch.Tensor:
             seed=str(space.seed),
             sampler=evaluator.sampler_title,
             steps=evaluator.steps,
-            notes=notes + progress.notes + settings.verifier.notes,
+            notes=notes + progress.notes + [note for verifier in settings.verifiers for note in verifier.notes],
         )
 
     def observe(outcome: Outcome) -> Run:
@@ -167,14 +192,13 @@ def _search(settings: Settings, call: SamplerCall) -> torch.Tensor:
         settings.handle.add(now.place if now else "a sampler", run)
         return run
 
-    signs = [m.sign if searched else 0 for m, searched in zip(settings.verifier.measures, settings.verifier.searched)]
     try:
         outcome = run_search(
             settings.search,
             evaluator,
             space,
-            lambda: Archive(settings.verifier.rule, signs),
-            Options(settings.keep, settings.on_nan, settings.verifier.names, settings.verifier.relative),
+            lambda: fidelity.archive(settings.verifier, settings.early),
+            Options(settings.keep, settings.on_nan, names, settings.verifier.relative),
             memory,
             observe,
         )
@@ -221,13 +245,14 @@ def _prompts(settings: Settings, now: context.Running | None, rows: int) -> list
             f"The prompt has {len(prompts)} parts between lines of ---, but the latent batch has {rows} rows: give "
             "one prompt, or one for each row."
         )
-    needy = settings.verifier.in_need_of_a_prompt
-    if needy and not all(prompts):
-        raise SearchError(
-            f"The verifier {needy[0]} needs a prompt and none was found behind the sampler's positive input: type it "
-            "into the search block's prompt."
-        )
-    settings.verifier.check_prompts(prompts)
+    for verifier in settings.verifiers:
+        needy = verifier.in_need_of_a_prompt
+        if needy and not all(prompts):
+            raise SearchError(
+                f"The verifier {needy[0]} needs a prompt and none was found behind the sampler's positive input: type "
+                "it into the search block's prompt."
+            )
+        verifier.check_prompts(prompts)
     return prompts * (rows if len(prompts) == 1 else 1)
 
 
@@ -241,4 +266,9 @@ def _notes(settings: Settings, now: context.Running | None) -> list[str]:
         )
     if now and context.seed_is_randomised(now):
         notes.append(RANDOMISED)
+    if settings.early is not None and not any(block.algorithm.path for block in settings.search.blocks):
+        notes.append(
+            "This search finishes every image, so that early_verifier and early_vae have nothing to score: use "
+            "Successive Halving or another algorithm that judges unfinished images."
+        )
     return notes

@@ -14,7 +14,7 @@ from comfy.patcher_extension import WrappersMP
 from ...search import Recipe, Result, SearchError
 from ...search.evaluation import Slot
 from ...search.glimpses import Glimpses, Glimpsing, steps_at
-from ...search.trajectory import Path, end_of
+from ...search.trajectory import Path, end_of, is_finished
 from . import samplers
 from .latents import Latents
 from .sampler_call import SamplerCall, out_of_memory, repeat, shares_calls
@@ -188,7 +188,8 @@ class HostEvaluator:
         began, patcher = time.perf_counter(), self._call.guider.model_patcher
         loaded = patcher.loaded_size()
         places = [(lane, r.id) for slot in slots for lane, r in enumerate(slot)]
-        rows = self._scorer(torch.cat(finals), places, glimpses)
+        finished = [is_finished(recipe, self.steps) for slot in slots for recipe in slot]
+        rows = self._scorer(torch.cat(finals), places, glimpses, finished)
         self._scoring_evicts = patcher.loaded_size() < loaded
         scoring = (time.perf_counter() - began) / len(rows)
         results = []
@@ -197,7 +198,7 @@ class HostEvaluator:
             seconds = one.seconds + scoring
             results.append([Result(tuple(map(float, row)), one.nfe, seconds, why) for row, why in zip(numbers, faults)])
             for lane, recipe in enumerate(slot):
-                if not recipe.moves or end_of(recipe) == self.steps:
+                if is_finished(recipe, self.steps):
                     self._latents.put(lane, recipe.id, one.latent[lane : lane + 1], one.x0[lane : lane + 1])
         return results
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import comfy.model_management
 import torch
+from comfy.model_patcher import ModelPatcher
 
 from ...search import SearchError
 from ...verifiers.verifier import Verifier
@@ -68,18 +69,27 @@ class Scorer:
         self.frames, self.over_frames = frames, over_frames
         self.thumbnails: dict[tuple[int, str], torch.Tensor] = {}
 
-    def fits(self) -> bool:
-        """Whether the VAE and the verifiers are loaded, or can be without driving another model out."""
+    def models(self) -> list[ModelPatcher]:
+        """The VAE and the verifiers, as ComfyUI loads them."""
         modules = [module for measure in self.verifier.measures for module in measure.modules()]
         vae = getattr(self.vae, "patcher", None)  # which another pack's may lack
-        return fit([*([vae] if vae else []), *patchers(modules, comfy.model_management.get_torch_device())])
+        return [*([vae] if vae else []), *patchers(modules, comfy.model_management.get_torch_device())]
+
+    def fits(self) -> bool:
+        """Whether they are loaded, or can be without driving another model out."""
+        return fit(self.models())
 
     def __call__(
-        self, latents: torch.Tensor, places: Sequence[tuple[int, str]], glimpses: Mapping[float, torch.Tensor]
+        self,
+        latents: torch.Tensor,
+        places: Sequence[tuple[int, str]],
+        glimpses: Mapping[float, torch.Tensor],
+        finished: Sequence[bool] = (),
     ) -> torch.Tensor:
         """[n·B, m + tails] raw rows; NaN in every column for a latent that is not finite.
 
         glimpses  for each of the verifier's noise levels the latents [n·B, ...] of x̂0 there
+        finished  which rows are finished images; to this scorer all are alike (see `fidelity.py`)
         """
         rows = latents.shape[0]
         prompts = [self.prompts[k % len(self.prompts)] for k in range(rows)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -24,7 +25,9 @@ class RolloverSearch:
     The paper makes a flow model stochastic by converting it to a variance-preserving SDE; here a child is raised
     by the model's own forward kernel and solved down by the user's sampler. The first child goes on as it is. A
     leg whose quota ends takes its best child. A round costs the same, or less, whatever is found; with budget
-    left the next begins from fresh noises. Candidate 0 is sampled whole first.
+    left the next begins from fresh noises. Candidate 0 is sampled whole first. Where unfinished images are scored by
+    another measure than finished ones, nothing tells whether a child of the last leg is better than its parent: its
+    whole quota is drawn.
     """
 
     noises: int = 25
@@ -72,7 +75,7 @@ class RolloverSearch:
             state, left = self._best(lane, states), 0
             for stop, below in zip(stops, stops[1:]):
                 held[:], left, children = [state], left + self.quota, []
-                best = archive.value(state)
+                best = archive.value(state) if below < lane.steps or not archive.early else math.inf
                 while left:
                     children.append(self._child(lane, state, len(children), stop, below))
                     yield children[-1:]

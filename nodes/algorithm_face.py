@@ -1,5 +1,7 @@
 """What the faces of all algorithms share."""
 
+from collections.abc import Sequence
+
 from comfy_api.latest import io
 
 from ..search import Block, Budget, Search
@@ -9,8 +11,8 @@ from . import sockets
 CATEGORY = "noise search/algorithms"
 
 
-def face(node_id: str, name: str, description: str, *own: io.Input) -> io.Schema:
-    """The sockets that all algorithms share, around their own inputs."""
+def face(node_id: str, name: str, description: str, *own: io.Input, later: Sequence[io.Input] = ()) -> io.Schema:
+    """The sockets that all algorithms share, behind their own inputs. Inputs that were added later stand last."""
     return io.Schema(
         node_id=node_id,
         display_name=name,
@@ -30,6 +32,7 @@ def face(node_id: str, name: str, description: str, *own: io.Input) -> io.Schema
             sockets.Search.Input(
                 "after", optional=True, tooltip="The search before this one: its best is where this one starts."
             ),
+            *later,
         ],
         outputs=[sockets.Search.Output(display_name="search")],
     )

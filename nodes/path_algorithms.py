@@ -11,7 +11,7 @@ from ..search.algorithms import (
     TreeSearch,
 )
 from ..search.algorithms.particles import CHOICES, PRESETS
-from .algorithm_face import chained, face, given, share, whole
+from .algorithm_face import chained, closeness, face, given, share, whole
 
 
 class SearchOverPathsNode(io.ComfyNode):
@@ -28,6 +28,21 @@ class SearchOverPathsNode(io.ComfyNode):
             share("first_stop", 0.45, "Steps before the first branching, as a share of the sampling steps."),
             share("forward", 0.09, "Steps that a state is re-noised by, as a share of the sampling steps."),
             share("backward", 0.27, "Steps that it is then denoised by, as a share; more than forward."),
+            later=(
+                whole("rounds", 1, "Rounds of branches at every stop. 2 or more: later ones are drawn near the best."),
+                io.Float.Input(
+                    "explore",
+                    default=0.4,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    round=0.001,
+                    optional=True,
+                    tooltip="With 2 or more rounds: share of the later branches whose noise is drawn afresh. At the "
+                    "first and the last stop all are.",
+                ),
+                closeness("cosine", 0.95, "Nearness of the others' noise to that of the best branch so far."),
+            ),
         )
 
     @classmethod

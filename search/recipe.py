@@ -32,7 +32,8 @@ class Recipe:
     parent    id of the recipe that the noise starts from, or ""
     settings  pairs of name and JSON value that the drawing needs, in the order of their names
     moves     ("advance", i, j) solves from sigma index i down to j > i; ("renoise", i, j, seed) raises the
-              noise from index i up to j < i with the noise of `seed`
+              noise from index i up to j < i with the noise of `seed`; ("renoise", i, j, seed, λ, seed₁, seed₂, ...)
+              with its neighbour at cosine λ that seed₁ draws, that one's neighbour that seed₂ draws, ...
     """
 
     draw: str

@@ -128,7 +128,7 @@ class Path(Ledger):
         if name == "advance":
             after = trajectory.advance(before, i, j, [recipe.id for state in group for recipe in state])
         else:
-            noises = [space.rows_of([Recipe("seed", recipe.moves[-1][3]) for recipe in state]) for state in group]
+            noises = [space.rows_of([_injected(space, recipe.moves[-1]) for recipe in state]) for state in group]
             after = trajectory.renoise(before, i, j, torch.cat(noises))
         rows = iter(after.split(1))
         for place in [place for state in group for place in _places(state)]:
@@ -138,6 +138,15 @@ class Path(Ledger):
 def kind_of(recipe: Recipe) -> tuple:
     """Its moves without their seeds: candidates of one kind can be moved together."""
     return tuple(move[:3] for move in recipe.moves)
+
+
+def _injected(space: NoiseSpace, move: tuple) -> Recipe:
+    """The recipe of the noise that a renoise move adds."""
+    _, _, _, seed, *near = move
+    noise = Recipe("seed", seed)
+    for seed in near[1:]:
+        noise = Recipe("neighbour", seed, space.add(noise).id, (("cosine", near[0]),))
+    return noise
 
 
 def _before(state: Sequence[Recipe]) -> list[Recipe]:

@@ -7,7 +7,8 @@ from itertools import islice
 
 from ..candidates import Gaussian
 from ..lane import Lane
-from ..recipe import Recipe, SearchError, keyed_seed
+from ..recipe import SEEDS, Recipe, SearchError, keyed_seed
+from .rounds import Plan, Rounds
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,9 @@ class SearchOverPaths:
     first_stop share of the sampling steps before the first stop
     forward    Δf, share of the steps that a state is re-noised by
     backward   Δb, share of the steps that it is then solved down by
+    rounds     of M branches at every stop. From the second round on, a branch's noise is fresh with probability
+    explore    ε, and else at
+    cosine     λ to the noise of the state's best branch so far; at the first and the last stop all are fresh.
 
     Shares of the step schedule, because noise levels mean different things to different models. The defaults
     follow a FLUX implementation's 11 steps: stop at 5, back up 1, down 3. Each is rounded to at least one
@@ -28,6 +32,9 @@ class SearchOverPaths:
     One round is candidate noises 1 … N (or the N best noises of the blocks before) followed to the end; with
     budget left the next round starts from fresh noises. A round that cannot be paid for is not started.
     Candidate 0 is sampled whole first, so that the result is never worse than the plain image.
+
+    One round of branches is Ma et al.'s search. More are the ε-greedy noise-trajectory search of arXiv 2506.03164:
+    each stop is a bandit whose arms are injected noises. Its ε and λ here are ours.
     """
 
     paths: int = 2
@@ -35,12 +42,15 @@ class SearchOverPaths:
     first_stop: float = 5 / 11
     forward: float = 1 / 11
     backward: float = 3 / 11
+    rounds: int = 1
+    explore: float = 0.4
+    cosine: float = 0.95
     candidates: object = field(default_factory=Gaussian)
     name = "Search over Paths"
     path = True
 
     def __post_init__(self):
-        for name in ("paths", "branches"):
+        for name in ("paths", "branches", "rounds"):
             if getattr(self, name) < 1:
                 raise SearchError(f"Search over Paths: {name} is {getattr(self, name)}; it must be at least 1.")
         for name in ("first_stop", "forward", "backward"):
@@ -49,6 +59,10 @@ class SearchOverPaths:
                     f"Search over Paths: {name} is {getattr(self, name)}; it is a share of the sampling steps, "
                     "above 0 and below 1."
                 )
+        if not 0 <= self.explore <= 1:
+            raise SearchError(f"Search over Paths: explore is {self.explore}; it must be from 0 to 1.")
+        if not 0 <= self.cosine < 1:
+            raise SearchError(f"Search over Paths: cosine is {self.cosine}; it must be from 0 to below 1.")
         if self.backward <= self.forward:
             raise SearchError(
                 f"Search over Paths: backward ({self.backward:g}) must be larger than forward "
@@ -78,73 +92,46 @@ class SearchOverPaths:
         plan = self.stops(lane.steps)
         first = self.paths * lane.path_cost(0, plan[0][0])
         branches = sum(lane.path_cost(up, down) + (down < lane.steps) for _, up, down in plan)
-        return first + self.paths * self.branches * branches
+        return first + self.paths * self.branches * self.rounds * branches
 
-    def start(self, lane: Lane) -> Running:
-        return Running(self, lane)
+    def start(self, lane: Lane) -> Rounds:
+        held: list[Recipe] = []
+        return Rounds(self._plan(lane, held), lane, held)
 
-
-class Running:
-    def __init__(self, settings: SearchOverPaths, lane: Lane):
-        self._settings, self._lane = settings, lane
-        self._plan = settings.stops(lane.steps)
-        self._cost = settings.least(lane)
-        self._fresh = lane.fresh(settings.candidates)
-        self._begun = {e.recipe.noise.id for e in lane.archive.entries if e.recipe.moves}
-        self._starts = [e.recipe.noise for e in lane.archive.ranked()]
-        self._starts = [r for r in self._starts if r.id not in self._begun][: settings.paths]
-        self._states: list[Recipe] = []  # the N states at the current stop
-        self._stop = 0  # which branching of the plan comes next
-        self._round: list[Recipe] = []
-        self._open: list[Recipe] = []
+    def _plan(self, lane: Lane, held: list[Recipe]) -> Plan:
+        stops, cost, fresh = self.stops(lane.steps), self.least(lane), lane.unbegun(self.candidates)
+        begun = {entry.recipe.noise.id for entry in lane.archive.entries if entry.recipe.moves}
+        starts = [entry.recipe.noise for entry in lane.archive.ranked()]
+        starts = [noise for noise in starts if noise.id not in begun][: self.paths]
         if lane.space.base not in lane.archive:
-            self._round = self._open = [next(self._fresh)]
-            self._starts = []
+            yield [lane.space.base]
+            starts = []
+        while lane.affords(cost):
+            noises = starts + list(islice(fresh, self.paths - len(starts)))
+            if not noises:
+                return
+            starts, states = [], [noise.then(("advance", 0, stops[0][0])) for noise in noises]
+            for n, branching in enumerate(stops):
+                ε = self.explore if 0 < n < len(stops) - 1 else 1.0  # the ends are explored, the middle is refined
+                tried: list[list[Recipe]] = [[] for _ in states]
+                for _ in range(self.rounds):
+                    held[:] = states + [branch for family in tried for branch in family]
+                    drawn = [self._branches(lane, state, family, branching, ε) for state, family in zip(states, tried)]
+                    yield [branch for branches in drawn for branch in branches]
+                    tried = [family + branches for family, branches in zip(tried, drawn)]
+                ranked = lane.archive.ranked([branch for family in tried for branch in family])
+                states = [entry.recipe for entry in ranked][: self.paths]
+            held.clear()
 
-    @property
-    def alive(self) -> list[Recipe]:
-        """The states to branch from, and their branches, until all are scored and the best go on."""
-        return self._states + [recipe for recipe in self._round if self._states and recipe in self._lane.archive]
-
-    def ask(self, n: int) -> list[Recipe]:
-        if not self._round:
-            if not self._states:
-                self._begin()
-            self._round = self._branch()
-            self._open = list(self._round)
-        asked, self._open = self._open[:n], self._open[n:]
-        return asked
-
-    def tell(self) -> None:
-        if self._open:
-            return
-        if self._states:
-            children = [r for r in self._round if r in self._lane.archive]
-            self._states = [e.recipe for e in self._lane.archive.ranked(children)][: self._settings.paths]
-            self._stop += 1
-            if self._stop == len(self._plan):
-                self._states = []
-        self._round = []
-
-    def _begin(self) -> None:
-        """N noises at the first stop, if a whole round can be paid for."""
-        if not self._lane.affords(self._cost):
-            return
-        unbegun = (recipe for recipe in self._fresh if recipe.id not in self._begun)
-        noises = self._starts + list(islice(unbegun, self._settings.paths - len(self._starts)))
-        self._starts, self._stop = [], 0
-        self._begun.update(noise.id for noise in noises)
-        self._states = [noise.then(("advance", 0, self._plan[0][0])) for noise in noises]
-
-    def _branch(self) -> list[Recipe]:
-        if not self._states:
-            return []
-        stop, up, down = self._plan[self._stop]
-        return [
-            state.then(
-                ("renoise", stop, up, keyed_seed("path", self._lane.space.seed, state.id, branch)),
-                ("advance", up, down),
-            )
-            for state in self._states
-            for branch in range(self._settings.branches)
-        ]
+    def _branches(
+        self, lane: Lane, state: Recipe, family: list[Recipe], branching: tuple[int, int, int], ε: float
+    ) -> list[Recipe]:
+        """The state re-noised M more ways. With probability 1 − ε the noise is near that of its best branch so far."""
+        (stop, up, down), best, branches = branching, lane.archive.ranked(family)[:1], []
+        for number in range(len(family), len(family) + self.branches):
+            noise = (keyed_seed("path", lane.space.seed, state.id, number),)
+            if best and int(keyed_seed("explore", lane.space.seed, state.id, number)) >= ε * SEEDS:
+                first, *nearer = best[0].recipe.moves[-2][3:]
+                noise = (first, float(self.cosine), *nearer[1:], *noise)
+            branches.append(state.then(("renoise", stop, up, *noise), ("advance", up, down)))
+        return branches

@@ -69,7 +69,8 @@ def test_long_searches_have_long_lineages(noises):
 
 
 def test_a_path_keeps_its_moves(noises):
-    path = Recipe("seed", "9").then(("advance", 0, 4), ("renoise", 4, 3, "11"), ("advance", 3, 8))
+    near = ("renoise", 4, 3, "11", 0.9, "12", "13")
+    path = Recipe("seed", "9").then(("advance", 0, 4), ("renoise", 4, 3, "11"), ("advance", 3, 4), near)
     noise = noises.RecipeNoise.of(space(), [path, Recipe("seed", "42")])
     again = noises.RecipeNoise.from_metadata(through_json(noise))
     assert again.moves and again.recipes[0] == path

@@ -30,6 +30,8 @@ over_paths = st.builds(
     paths=st.integers(1, 3),
     branches=st.integers(1, 6),
     first_stop=st.sampled_from([0.2, 0.4, 0.8]),
+    rounds=st.sampled_from([1, 1, 2]),
+    explore=st.sampled_from([0.0, 0.5]),
     candidates=st.sampled_from([Gaussian(), SeedList((3, 4, 5))]),
 )
 algorithms = random_search | zero_order | over_paths

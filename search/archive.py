@@ -92,6 +92,10 @@ class Archive:
     def value(self, recipe: Recipe) -> float:
         return self._valued()[self._place[recipe.id]].item()
 
+    def values_of(self, recipes: Sequence[Recipe]) -> torch.Tensor:
+        """[n] float64, in the order of the recipes; NaN where excluded."""
+        return self._valued()[[self._place[recipe.id] for recipe in recipes]]
+
     def ranked(self, among: Sequence[Recipe] | None = None) -> list[Entry]:
         """Finished candidates (or those named, finished or not), best first; without NaN."""
         if among is None:
@@ -169,9 +173,9 @@ class Archive:
         self._front = [e for e, keep in zip(self._front, kept, strict=True) if keep] + [entry]
 
 
-def standardised(values: Sequence[float], among: Sequence[float]) -> list[float]:
+def standardised(values: Sequence[float] | torch.Tensor, among: Sequence[float] | torch.Tensor) -> list[float]:
     """Values as standard deviations from the mean `among` others; NaN stays NaN."""
-    x, y = (torch.tensor(numbers, dtype=torch.float64) for numbers in (values, among))
+    x, y = (torch.as_tensor(numbers, dtype=torch.float64) for numbers in (values, among))
     y = y[~y.isnan()]
     if not len(y):
         return x.tolist()

@@ -251,12 +251,9 @@ class _Run:
 
     def _end(self, stage: Stage, budget: Budget, late: Callable[[], bool]) -> str:
         """Why the block ends now, or ""."""
-        bests = [(lane.archive, lane.archive.best()) for lane in self.lanes]
         if self.enough():
             return "stopped"
-        if budget.target is not None and all(
-            best and archive.value(best.recipe) >= budget.target for archive, best in bests
-        ):
+        if budget.target is not None and all(_reached(lane.archive, budget.target) for lane in self.lanes):
             return "target reached"
         if budget.patience and self._fruitless(stage) >= budget.patience:
             return "patience ended"
@@ -282,6 +279,11 @@ class _Run:
         return max(
             expected_gain(own, max(before, default=-math.inf)) / (images / max(1, len(own))) for own, before in scores
         )
+
+
+def _reached(archive: Archive, target: float) -> bool:
+    best = archive.best()
+    return best is not None and archive.value(best.recipe) >= target
 
 
 def _exclusion(result: Result, signs: Sequence[int], options: Options) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 from ..candidates import Gaussian
@@ -89,9 +88,9 @@ class BacktrackingSearch:
         value = lane.archive.value(state)
         if self.threshold is not None:
             return value >= self.threshold
-        values = map(lane.archive.value, seen)
-        others = sorted(v for v in values if not math.isnan(v))
-        return not others or value >= others[min(len(others) - 1, int(self.quantile * len(others)))]
+        values = lane.archive.values_of(seen)
+        others = values[~values.isnan()].sort().values
+        return not len(others) or value >= others[min(len(others) - 1, int(self.quantile * len(others)))].item()
 
     def _rest(self, lane: Lane, at: int) -> int:
         """Evaluations per row from a stop to the end, previews at the stops included."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -111,6 +112,10 @@ class ParticleSearch:
             yield [lane.space.base]
         stops, cost, noises = self.schedule(lane.steps), self.least(lane), lane.unbegun(self.candidates)
         numbers = self.numbers(len(stops))
+        seen: dict[int, list[Recipe]] = defaultdict(list)  # by the stop where they were scored, by whatever block
+        for entry in lane.archive.entries:
+            if entry.recipe.moves:
+                seen[end_of(entry.recipe)].append(entry.recipe)
         while lane.affords(cost):
             states = [noise.then(("advance", 0, stops[0])) for noise in islice(noises, self.particles)]
             if not states:
@@ -118,8 +123,9 @@ class ParticleSearch:
             log_w = torch.zeros(len(states), dtype=torch.float64)
             for leg, (stop, below) in enumerate(zip(stops, stops[1:])):
                 yield states
+                seen[stop] += states
                 n = min(numbers[leg + 1], len(states))
-                log_w = log_w + self._log_potentials(lane, states, [0, *stops][leg], stop)
+                log_w = log_w + self._log_potentials(lane, seen, states, [0, *stops][leg], stop)
                 w = self._weights(log_w)
                 children = [1] * len(states)
                 if n < len(states) or 1 / (w**2).sum() <= self.resample_below * len(states):
@@ -134,17 +140,17 @@ class ParticleSearch:
                 ]
             yield states
 
-    def _log_potentials(self, lane: Lane, states: Sequence[Recipe], before: int, stop: int) -> torch.Tensor:
-        """λ_t·r with scores r in standard deviations of the archive at their stop; −inf where there is none."""
-        values, levels = dict(zip((e.recipe.id for e in lane.archive.entries), lane.archive.values())), {}
-        for entry in lane.archive.entries:
-            if entry.recipe.moves:
-                levels.setdefault(end_of(entry.recipe), []).append(values[entry.recipe.id])
-        lines = [[values[s.id] for s in prefixes(state) if s.id in values] for state in states]
+    def _log_potentials(
+        self, lane: Lane, seen: Mapping[int, list[Recipe]], states: Sequence[Recipe], before: int, stop: int
+    ) -> torch.Tensor:
+        """λ_t·r with scores r in standard deviations of all `seen` at their stop; −inf where there is none."""
+        archive = lane.archive
+        lines = [archive.values_of([s for s in prefixes(state) if s in archive]).tolist() for state in states]
         now = [line[-1] if self.score != "max" else highest(line) for line in lines]
-        potential = self._temper(stop / lane.steps) * torch.tensor(standardised(now, levels[stop]), dtype=torch.float64)
+        among = archive.values_of(seen[stop])
+        potential = self._temper(stop / lane.steps) * torch.tensor(standardised(now, among), dtype=torch.float64)
         if self.score == "difference" and before:
-            past = standardised([line[-2] for line in lines], levels[before])
+            past = standardised([line[-2] for line in lines], archive.values_of(seen[before]))
             potential -= self._temper(before / lane.steps) * torch.tensor(past)
         return potential.clamp(-1e6, 1e6).nan_to_num(nan=-math.inf)  # so that accumulated weights stay finite
 

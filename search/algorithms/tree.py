@@ -129,9 +129,9 @@ class TreeSearch:
 
     def _back_up(self, lane: Lane, root: Node) -> None:
         """Soft values of all nodes. A finished image without a score counts as a very poor one."""
-        finished = [entry for entry in lane.archive.entries if entry.complete]
-        values = [lane.archive.value(entry.recipe) for entry in finished]
-        z = dict(zip((entry.recipe.id for entry in finished), standardised(values, values)))
+        finished = [entry.recipe for entry in lane.archive.entries if entry.complete]
+        values = lane.archive.values_of(finished)
+        z = dict(zip((recipe.id for recipe in finished), standardised(values, values)))
         for node in reversed(list(root.family())):  # children before parents
             if node.children:
                 below = [child.value for child in node.children]
@@ -158,6 +158,8 @@ class Node:
 
     def family(self) -> Iterator[Node]:
         """Itself and its descendants, parents before children."""
-        yield self
-        for child in self.children:
-            yield from child.family()
+        left = [self]
+        while left:
+            node = left.pop()
+            yield node
+            left += reversed(node.children)

@@ -325,7 +325,8 @@ def test_weights_follow_the_tempered_score_in_standard_deviations():
     bench.score = lambda recipe: values.get(int(recipe.seed) - SEED, 0)
     search = ParticleSearch(particles=2, stops=1, tempering="constant", strength=0.5)
     states = bench.drive(search, 3)[1:]
-    log_w = search._log_potentials(bench.lane, states, 0, search.schedule(STEPS)[0])
+    stop = search.schedule(STEPS)[0]
+    log_w = search._log_potentials(bench.lane, {stop: states}, states, 0, stop)
     torch.testing.assert_close(log_w, torch.tensor([-0.5, 0.5], dtype=torch.float64))
 
 
@@ -338,7 +339,7 @@ def test_the_score_may_be_the_current_one_the_rise_or_the_highest(score, expecte
     for recipe in states + later:
         bench.add(recipe)
     search = ParticleSearch(score=score, tempering="constant", strength=1)
-    log_w = search._log_potentials(bench.lane, later, 4, 7)
+    log_w = search._log_potentials(bench.lane, {4: states, 7: later}, later, 4, 7)
     torch.testing.assert_close(log_w, torch.tensor(expected, dtype=torch.float64))
 
 

@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from ..search import Budget
+from ..search import Budget, SearchError
 from ..search.algorithms import CoarseToFineSearch, EvolutionarySearch, RandomSearch, SpectralSearch, ZeroOrderSearch
 from ..search.budget import DEFAULT
 from . import sockets
@@ -95,11 +95,31 @@ class EvolutionarySearchNode(io.ComfyNode):
                 tooltip="With 2 or more elites: how much it counts that their noises differ. 0: the best are the "
                 "parents, however alike. 0.3 keeps several families going.",
             ),
+            later=(
+                io.String.Input(
+                    "mid_path",
+                    default="",
+                    optional=True,
+                    tooltip="Shares of the sampling steps, such as 0.3, 0.6, at which half-finished images are mutated "
+                    "too, generation by generation. Empty: noises alone, which every sampler can do.",
+                ),
+            ),
         )
 
     @classmethod
-    def execute(cls, candidates=None, budget=None, after=None, **settings):
-        return chained(EvolutionarySearch(**settings, **given(candidates)), budget, after)
+    def execute(cls, mid_path="", candidates=None, budget=None, after=None, **settings):
+        settings = settings | {"mid_path": _shares(mid_path)} | given(candidates)
+        return chained(EvolutionarySearch(**settings), budget, after)
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, text.replace(",", " ").split()))
+    except ValueError as error:
+        raise SearchError(
+            f"Evolutionary Search: mid_path is {text[:80]!r}; write shares of the sampling steps such as 0.3, 0.6, or "
+            "leave it empty."
+        ) from error
 
 
 class SpectralSearchNode(io.ComfyNode):

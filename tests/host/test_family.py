@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from noise_search.search import SearchError
+
 from .searching import Level, Searching, account, close, counted
 
 FAMILY = {
@@ -23,15 +25,16 @@ def lab(comfy, tiny):
     return Searching(comfy, tiny)
 
 
-@pytest.mark.parametrize(("node", "rows", "sampler_name"), [
-    *((node, 1, "euler") for node in FAMILY),
-    ("NS_ParticleSearch", 2, "euler_ancestral"),
-    ("NS_TreeSearch", 2, "euler_ancestral"),
+@pytest.mark.parametrize(("node", "own", "rows", "sampler_name"), [
+    *((node, own, 1, "euler") for node, own in FAMILY.items()),
+    ("NS_ParticleSearch", FAMILY["NS_ParticleSearch"], 2, "euler_ancestral"),
+    ("NS_TreeSearch", FAMILY["NS_TreeSearch"], 2, "euler_ancestral"),
+    ("NS_EvolutionarySearch", {"newcomers": 0.0, "mid_path": "0.25, 0.5"}, 2, "euler_ancestral"),
 ])  # fmt: skip
-def test_it_searches_within_its_budget_and_its_winner_comes_again(lab, node, rows, sampler_name):
+def test_it_searches_within_its_budget_and_its_winner_comes_again(lab, node, own, rows, sampler_name):
     model, count = counted(lab.tiny.model)
     (budget,) = lab.call("NS_SearchBudget", images=9)
-    (search,) = lab.call(node, **FAMILY[node], budget=budget)
+    (search,) = lab.call(node, **own, budget=budget)
     model, run = lab.searched(search, Level().verifier, model=model)
     settings = {"latent": lab.latent(rows), "sampler_name": sampler_name, "steps": 4}
     best, _ = lab.custom(model=model, **settings)
@@ -45,6 +48,14 @@ def test_it_searches_within_its_budget_and_its_winner_comes_again(lab, node, row
         "NS_SearchSampler", **inputs, search=lab.search(budget={"images": 1}), verifier=Level().verifier
     )
     assert close(best, replayed[0]["samples"])
+
+
+def test_what_is_no_share_of_the_steps_is_said_before_anything_is_sampled(lab):
+    with pytest.raises(SearchError, match="^Evolutionary Search: mid_path is 'half'; write shares of the sampling"):
+        lab.call("NS_EvolutionarySearch", mid_path="half")
+    model, _ = lab.searched(lab.call("NS_EvolutionarySearch", mid_path="0.5")[0], Level().verifier)
+    with pytest.raises(SearchError, match="cannot be stopped and resumed on the denoising path"):
+        lab.ksampler(model, sampler_name="dpm_fast")
 
 
 @pytest.mark.parametrize("node", ["NS_LowFrequencyCandidates", "NS_MaskedCandidates", "NS_MixCandidates"])

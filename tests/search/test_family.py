@@ -74,6 +74,7 @@ FAMILY = {
         mutation=st.floats(0.001, 1),
         newcomers=st.floats(0, 0.99),
         diversity=st.sampled_from([0.0, 0.4, 1.0]),
+        mid_path=st.sampled_from([(), (), (0.4,), (0.2, 0.7)]),
         candidates=generators,
     ),
     "spectral": st.builds(

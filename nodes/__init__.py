@@ -6,6 +6,7 @@ from . import (
     algorithms,
     candidates,
     demo,
+    human_pick,
     judges,
     learned_verifiers,
     loop,
@@ -17,10 +18,12 @@ from . import (
     run,
     verifiers,
 )
+from .host import routes
 
 
 class NoiseSearchExtension(ComfyExtension):
     async def get_node_list(self):
+        routes.add()
         searches = (candidates, algorithms, path_algorithms)
-        scores = (verifiers, learned_verifiers, matching, population, judges)
+        scores = (verifiers, learned_verifiers, matching, population, judges, human_pick)
         return [node for module in (*searches, *scores, run, loop, results, noises, demo) for node in module.NODES]

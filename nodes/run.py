@@ -111,11 +111,12 @@ class SearchWithKSampler(io.ComfyNode):
                 *early_inputs(),
             ],
             outputs=[io.Model.Output(display_name="model"), sockets.Run.Output(display_name="run")],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, model, search, verifier, vae=None, **options):
-        settings = Settings(search, verifier, vae, **options)
+        settings = Settings(search, verifier, vae, **options, node=cls.hidden and cls.hidden.unique_id)
         settings.check()
         searched = model.clone()
         attach(settings, searched.model_options)

@@ -7,6 +7,7 @@ from .clip_score import CLIPScore
 from .combine import CONSTRAINT, MEAN_RANK, MINIMUM, PRODUCT, RULES, Z_SUM, combine
 from .endpoint import Endpoint
 from .hps import HPSv2
+from .human_pick import HumanPick
 from .image_reward import ImageReward
 from .image_statistics import STATISTICS, ImageStatistic
 from .local_model import LocalModel
@@ -23,7 +24,7 @@ from .zero_shot_class import ZeroShotClass
 
 __all__ = [
     "CONSTRAINT", "MEAN_RANK", "MINIMUM", "PRODUCT", "RULES", "STATISTICS", "Z_SUM",
-    "Aesthetic", "CLIPIQA", "CLIPScore", "ClassProbability", "ColourMatch", "FrechetDistance", "HPSv2",
+    "Aesthetic", "CLIPIQA", "CLIPScore", "ClassProbability", "ColourMatch", "FrechetDistance", "HPSv2", "HumanPick",
     "ImageReward", "ImageStatistic", "InceptionScore", "PickScore", "PromptChecklist", "ReferenceMatch",
     "SelfConsistency", "VLMJudge", "ZeroShotClass",
     "Box", "Endpoint", "LocalModel", "Measure", "Rule", "Verifier", "VerifierError", "combine",

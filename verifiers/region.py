@@ -56,6 +56,8 @@ class RegionMeasure:
     def __init__(self, measure: Measure, box: Box, prompt: str = ""):
         if measure.reads == "latents":
             raise VerifierError(f"Region Verifier cannot cut {measure.name}: it does not look at images.")
+        if getattr(measure, "asks", False):
+            raise VerifierError(f"Region Verifier cannot cut {measure.name}: a person looks at whole images.")
         self.inner, self.box, self.prompt = measure, box, prompt.strip()
         self.name, self.sign, self.reads = f"{measure.name} in region", measure.sign, measure.reads
         self.level, self.tail = getattr(measure, "level", None), getattr(measure, "tail", 0)

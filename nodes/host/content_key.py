@@ -15,6 +15,7 @@ from .context import Running, link, upstream
 
 PACK_VERSION = "0.1.0"
 BUDGETS = ("NS_SearchBudget",)  # how much may be spent changes nothing of what was evaluated
+PATIENCE = {("NS_HumanPick", "time_limit"), ("NS_HumanPick", "no_answer")}  # nor how long a person was waited for
 MARKS = ("loop_end",)  # which loop a copied node belongs to, by its number
 BLOCK = 1 << 16
 
@@ -67,7 +68,7 @@ def graph_key(run: Running, id: str, known: dict | None = None, around: set[str]
     known[place] = "in a circle"
     inputs = {}
     for name, value in sorted(node.get("inputs", {}).items()):
-        if name in MARKS:
+        if name in MARKS or (node.get("class_type"), name) in PATIENCE:
             continue
         behind = link(value)
         if behind is None:

@@ -39,8 +39,11 @@ class Running:
     @property
     def shown_on(self) -> str:
         """The node on the page; another one where this is a copy of it, as in a loop."""
+        return self.displayed(self.node_id)
+
+    def displayed(self, id: str) -> str:
         graph = (self.executor or {}).get("dynprompt")
-        return self.node_id if graph is None else graph.get_display_node_id(self.node_id)
+        return id if graph is None else graph.get_display_node_id(id)
 
     @property
     def place(self) -> tuple[str, int]:

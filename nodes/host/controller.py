@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import comfy.patcher_extension
@@ -31,6 +31,7 @@ from .progress import Progress, say
 from .run import Run, RunHandle, write
 from .sampler_call import SamplerCall, fitting_batch
 from .scorer import MEAN, Scorer
+from .standing import Standing, check
 
 KEY = "noise_search"
 EVERY_CALL, FIRST_CALL = "every call", "first call only"
@@ -43,6 +44,7 @@ class Settings:
     """What a search block asks for.
 
     prompt  for the verifiers; "" takes the text behind the sampler's positive input
+    node    the id of the block, or None where it is the node that samples
     calls   which calls of a sampler that calls the model many times (tiles, detailers) are searched
     batch   candidates evaluated together at most; 0 takes what fits in memory
     needs_after  whether the sampler is another node, which results must wait for
@@ -62,6 +64,7 @@ class Settings:
     needs_after: bool = True
     early_verifier: Verifier | None = None
     early_vae: object | None = None
+    node: str | None = None
     handle: RunHandle = field(init=False)
     called: dict = field(init=False, default_factory=dict)
 
@@ -77,10 +80,10 @@ class Settings:
     def verifiers(self) -> list[Verifier]:
         return [self.verifier] if self.early in (None, self.verifier) else [self.verifier, self.early]
 
-    def scorer(self, prompts: Sequence[str]) -> Scorer | fidelity.TwoScorers:
+    def scorer(self, prompts: Sequence[str], remind: Callable[[], None] = lambda: None) -> Scorer | fidelity.TwoScorers:
         """Raises SearchError where a verifier looks at images and there is no VAE."""
         frames = (self.frames, self.over_frames)
-        final = Scorer(self.verifier, self.vae, prompts, *frames)
+        final = Scorer(self.verifier, self.vae, prompts, *frames, remind)
         if self.early is None:
             return final
         return fidelity.TwoScorers(final, Scorer(self.early, self.early_vae or self.vae, prompts, *frames))
@@ -151,12 +154,14 @@ def _search(settings: Settings, call: SamplerCall) -> torch.Tensor:
     noise, seed = call.noise.cpu(), call.seed or 0
     space = NoiseSpace(noise, seed, recognised_rows(noise, seed))
     prompts = _prompts(settings, now, call.rows)
+    check(settings.verifier, call.rows, settings.frames if noise.ndim == 5 and noise.shape[2] > 1 else 1)
     keys = [verifier.key for verifier in settings.verifiers]
     key = content_key(now, call, repr((*keys, prompts))) if now else ""
     memory = memory_of(key) if now else None
     latents = Latents(memory)
-    scorer = settings.scorer(prompts)
-    progress = Progress(settings, call, scorer)
+    standing = Standing(memory, settings.verifier, latents, settings.vae)
+    scorer = settings.scorer(prompts, standing.remind)
+    progress = Progress(settings, call, scorer, key)
     batch = settings.batch or fitting_batch(call)
     evaluator = HostEvaluator(call, space, scorer, latents, batch, progress.step)
     names = fidelity.names(settings.verifier, settings.early)
@@ -199,8 +204,9 @@ def _search(settings: Settings, call: SamplerCall) -> torch.Tensor:
             space,
             lambda: fidelity.archive(settings.verifier, settings.early),
             Options(settings.keep, settings.on_nan, names, settings.verifier.relative),
-            memory,
+            standing,
             observe,
+            progress.board.enough,
         )
     except BaseException:  # cancelled, or failed: what is scored need not be sampled again when it goes on
         latents.save()

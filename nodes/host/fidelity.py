@@ -29,7 +29,7 @@ class TwoScorers:
         return list(dict.fromkeys([*self._final.models(), *self._early.models()]))
 
     def fits(self) -> bool:
-        return fit(self.models())
+        return self._final.fits() and fit(self.models())
 
     def __call__(
         self,
@@ -55,7 +55,7 @@ class TwoScorers:
 def check(early: Verifier) -> None:
     """Raises SearchError where it cannot score unfinished images."""
     for name, measure in zip(early.names, early.measures):
-        if measure.reads == "pairs" or getattr(measure, "tail", 0):
+        if measure.reads == "pairs" or getattr(measure, "tail", 0) or getattr(measure, "asks", False):
             raise SearchError(
                 f"The verifier {name} judges finished images only and cannot score unfinished ones: connect another to "
                 "early_verifier."

@@ -8,15 +8,23 @@ import time
 import comfy.utils
 
 from ...search.run import Outcome
+from .context import Running
+from .live import Board
 from .loop_values import Values, is_image
+from .pictures import to_picture
 from .progress import EVERY, picture_of, say, time_of, total_of
 
 
 class LoopProgress:
-    """node: the End that runs; shown_on: the one on the page, where it is a copy."""
+    """now: while the End `node` runs, or a copy of it; seeded: the Start; sign: of the scores; key: of the loop."""
 
-    def __init__(self, node: str, shown_on: str, name: str, images: float, values: Values):
-        self._shown_on, self._name, self._images, self._values = shown_on, name, images, values
+    def __init__(
+        self, now: Running, node: str, seeded: str, name: str, sign: int, images: float, values: Values, key: str
+    ):
+        self._shown_on, self._name, self._images, self._values = now.displayed(node), name, images, values
+        self.board = Board(now, node, name, [("score", True, sign)], key, unit="images", sampler=seeded)
+        self.board.total = images
+        self._pictures: dict = {}  # of the candidates that the board was not told of
         self._bar = comfy.utils.ProgressBar(1 if math.isinf(images) else int(images), node_id=node)
         self._began = self._said = time.monotonic()
         self._best, self._line = "", ""
@@ -25,9 +33,17 @@ class LoopProgress:
         size = "as many images as the time allows" if math.isinf(self._images) else f"up to {self._images:g} images"
         self._say(f"{self._name}: {size}", *notes)
 
+    def saw(self, id: str, value: object) -> None:
+        """What the loop made for a candidate, before its score is told."""
+        if is_image(value):
+            self._pictures[0, id] = to_picture(value[0, ..., :3])
+
     def told(self, outcome: Outcome) -> None:
         """After each candidate, those of the history too."""
         winner, done = outcome.winners[0], outcome.spent
+        self.board.moved(done)
+        self.board.told(outcome, self._pictures)
+        self._pictures = {}
         picture = None
         if winner is not None and winner.recipe.id != self._best:
             self._best, value = winner.recipe.id, self._values.get(winner.recipe.id)
@@ -45,6 +61,7 @@ class LoopProgress:
             *account.notes,
         )
         self._bar.update_absolute(max(1, account.spent), max(1, account.spent))
+        self.board.done(account.spent, account.stages[-1]["ended"])
 
     def _text(self, outcome: Outcome, winner) -> str:
         done, now = outcome.spent, outcome.spent - outcome.recalled

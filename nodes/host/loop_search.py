@@ -134,13 +134,15 @@ class LoopSearch:
         key = loop_key(now, self._links, loop.latent["samples"])
         self._values = Values(key, memory_of(key))
         self._images = estimate(loop.search, Images(), 1)
-        shown_on = now.executor["dynprompt"].get_display_node_id(body.end)
-        self._progress = LoopProgress(body.end, shown_on, loop.search.name, self._images, self._values)
+        self._progress = LoopProgress(
+            now, body.end, body.start, loop.search.name, self._sign, self._images, self._values, key
+        )
         self._progress.announce(self._notes)
         options = Options(settings.keep, settings.on_nan, ["score"], together=1)
         evaluator = Images(lambda finished, alive: self._values.keep({recipe.id for recipe in finished[0]}))
-        search = self._signed(loop.search)
-        self._steps = stepwise(search, evaluator, loop.space, self._archive, options, memory_of(key), self._observe)
+        search, enough = self._signed(loop.search), self._progress.board.enough
+        told = (memory_of(key), self._observe, enough)
+        self._steps = stepwise(search, evaluator, loop.space, self._archive, options, *told)
         self._go_on(None)
 
     @property
@@ -179,6 +181,7 @@ class LoopSearch:
         """What the body made of `wanted`."""
         recipe, seconds = self.wanted, time.monotonic() - self._asked
         self._values.put(recipe.id, value)
+        self._progress.saw(recipe.id, value)
         if self._over:  # the winner's value was all that was missing
             self.wanted = None
             return

@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 import time
 
 import comfy.utils
-import numpy as np
 import torch
 from PIL import Image
 
 from ...search.run import Outcome
-from . import context
+from . import context, page
+from .fidelity import names
+from .live import Board
+from .pictures import to_picture
 
 EVERY = 0.25  # seconds between lines of text, at least
 
 
 def say(node: str | None, *lines: str) -> None:
     """Live text on a node."""
-    server = sys.modules.get("server")
-    instance = getattr(getattr(server, "PromptServer", None), "instance", None)
-    if instance is not None and node is not None:
-        instance.send_progress_text("\n".join(lines), node)
+    if page.server() is not None and node is not None:
+        page.server().send_progress_text("\n".join(lines), node)
 
 
 class Progress:
     """One bar over the whole search, in evaluations of latent rows."""
 
-    def __init__(self, settings, call, scorer):
+    def __init__(self, settings, call, scorer, key: str):
         self._settings, self._call, self._scorer = settings, call, scorer
         self._began = self._said = time.monotonic()
         self._bar = None
@@ -39,9 +38,26 @@ class Progress:
         self.notes: list[str] = []
         now = context.running()
         self._node = now.shown_on if now else None
+        self.board = self._board_of(now, key)
+
+    def _board_of(self, now, key: str) -> Board:
+        verifier, early = self._settings.verifier, self._settings.early
+        signs = [measure.sign for each in (verifier, early) if each for measure in each.measures]
+        searched = [*verifier.searched, *(early.searched if early else ())]
+        return Board(
+            now,
+            self._settings.node or (now and now.node_id),
+            self._settings.search.name,
+            list(zip(names(verifier, early), searched, signs, strict=True)),
+            key,
+            verifier.relative,
+            early=len(early.measures) if early else 0,
+            sampler=now.node_id if now else "",
+            pictures="" if self._settings.vae else "No VAE is connected, and the verifier needs none.",
+        )
 
     def announce(self, evaluations: float, evaluator, notes: list[str]) -> None:
-        self._evaluator, self._total = evaluator, evaluations
+        self._evaluator, self._total, self.board.total = evaluator, evaluations, evaluations
         self._bar = comfy.utils.ProgressBar(1 if math.isinf(evaluations) else int(evaluations))
         images = f" = {evaluations / (evaluator.whole * self._call.rows):g} images" if evaluator.whole else ""
         size = "as the time allows" if math.isinf(evaluations) else f"up to {evaluations:.0f} evaluations{images}"
@@ -68,8 +84,10 @@ class Progress:
             place = (0, winner.recipe.id)
             if place != self._best_place and place in self._scorer.thumbnails:
                 self._best_place, better = place, picture_of(self._scorer.thumbnails[place])
+        pictures = {place: to_picture(image) for place, image in self._scorer.thumbnails.items()}
         self._scorer.thumbnails.clear()
         self._update(better)
+        self.board.told(outcome, pictures)
         self._say(self._line())
 
     def done(self, account) -> None:
@@ -79,6 +97,7 @@ class Progress:
             f"{account.spent} of {total_of(account.estimate)} evaluations, {account.recalled} from the history",
             *account.notes,
         )
+        self.board.done(account.spent, account.stages[-1]["ended"])
         if self._bar is not None:
             self._bar.update_absolute(max(1, account.spent), max(1, account.spent))
 
@@ -99,6 +118,7 @@ class Progress:
         spent = self._spent()
         total = max(spent, 1) if math.isinf(self._total) else max(int(self._total), spent, 1)
         self._bar.update_absolute(spent, total, preview)
+        self.board.moved(spent)
 
     def _say(self, *lines: str) -> None:
         self._said = time.monotonic()
@@ -106,8 +126,7 @@ class Progress:
 
 
 def picture_of(picture: torch.Tensor) -> tuple[str, Image.Image, int]:
-    pixels = (picture.numpy() * 255).round().clip(0, 255).astype(np.uint8)
-    return ("JPEG", Image.fromarray(pixels), 512)
+    return ("JPEG", to_picture(picture), 512)
 
 
 def total_of(evaluations: float) -> str:

@@ -18,6 +18,13 @@ def score_images(images: torch.Tensor, verifier: Verifier, prompt: str) -> tuple
             raise SearchError(f"The verifier {name} looks at {what}, and Score Images has only finished images.")
     if verifier.in_need_of_a_prompt and not prompt.strip():
         raise SearchError(f"The verifier {verifier.in_need_of_a_prompt[0]} needs a prompt: type it into Score Images.")
+    for measure in verifier.measures:
+        if getattr(measure, "compares", False):
+            measure.best = None  # of another batch
+            if len(images) == 1:
+                raise SearchError(
+                    "Human Pick compares images, and Score Images has only one, as in a loop: choose to rate instead."
+                )
     rows = score(verifier, images[..., :3], [prompt.strip()] * len(images))
     for name, searched, column in zip(verifier.names, verifier.searched, rows.T):
         lost = (~torch.isfinite(column)).nonzero().flatten().tolist()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import comfy.model_management
 import torch
@@ -56,17 +56,26 @@ class Scorer:
 
     frames       video: frames scored of each, evenly spaced
     over_frames  video: "mean" of the frames' numbers, or "minimum" (the worst frame)
+    remind       called before each scoring, for measures that must be told of earlier candidates
 
     `thumbnails` holds a small picture [h, w, 3] of each candidate scored since it was last emptied, by (lane,
     recipe id).
     """
 
-    def __init__(self, verifier: Verifier, vae, prompts: Sequence[str], frames: int = 8, over_frames: str = MEAN):
+    def __init__(
+        self,
+        verifier: Verifier,
+        vae,
+        prompts: Sequence[str],
+        frames: int = 8,
+        over_frames: str = MEAN,
+        remind: Callable[[], None] = lambda: None,
+    ):
         if vae is None and needs_images(verifier):
             names = ", ".join(n for n, m in zip(verifier.names, verifier.measures) if m.reads != "latents")
             raise SearchError(f"The verifier {names} looks at images: connect a VAE to the search block's vae input.")
         self.verifier, self.vae, self.prompts = verifier, vae, list(prompts)
-        self.frames, self.over_frames = frames, over_frames
+        self.frames, self.over_frames, self._remind = frames, over_frames, remind
         self.thumbnails: dict[tuple[int, str], torch.Tensor] = {}
 
     def models(self) -> list[ModelPatcher]:
@@ -76,8 +85,9 @@ class Scorer:
         return [*([vae] if vae else []), *patchers(modules, comfy.model_management.get_torch_device())]
 
     def fits(self) -> bool:
-        """Whether they are loaded, or can be without driving another model out."""
-        return fit(self.models())
+        """Whether candidates may be scored as they come: the models are loaded, or can be without driving another
+        out, and no person is asked, who had better see a whole generation at once."""
+        return fit(self.models()) and not any(getattr(measure, "asks", False) for measure in self.verifier.measures)
 
     def __call__(
         self,
@@ -103,6 +113,7 @@ class Scorer:
 
     def _numbers(self, latents: torch.Tensor, prompts: Sequence[str], places, glimpses) -> torch.Tensor:
         comfy.model_management.throw_exception_if_processing_interrupted()
+        self._remind()
         if self.vae is None:
             return score(self.verifier, None, prompts, latents=latents)
         images = self._frames(latents)

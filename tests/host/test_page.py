@@ -9,6 +9,7 @@ import pytest
 
 from noise_search.harness import workflow
 
+from .person import Person
 from .templates import OWN_WORLD, TEMPLATES, read
 
 HIDE_MINIMAP = "() => app.ui.settings.setSettingValue('Comfy.Minimap.Visible', false)"  # it hides a corner of pictures
@@ -71,7 +72,8 @@ def test_opens_from_a_link(name, page, server, template_models):
 
 
 @pytest.mark.parametrize("name", OWN_WORLD)
-def test_runs_from_the_page(name, opened):
+def test_runs_from_the_page(name, opened, client):
+    client.heard = Person(client.url)
     assert opened.run(timeout=300) == "execution_success"
     opened.tab.wait_for_function(
         "() => app.graph.nodes.filter(n => ['SaveImage', 'PreviewImage', 'NS_SearchReport'].includes(n.type))"

@@ -11,6 +11,7 @@ from PIL import Image
 from noise_search.demo import oracle, scenes
 from noise_search.harness import workflow
 
+from .person import Person
 from .templates import COMPARING, FOLDER, OWN_WORLD, TEMPLATES, read
 
 # Sizes at which a stand-in for a large model takes seconds.
@@ -27,6 +28,7 @@ SMALL = {
 @pytest.fixture
 def graph(name, client, template_models):
     """The template as a graph for the API; those of large models at a small size."""
+    client.heard = Person(client.url)
     graph = workflow.to_api(read(name), client.object_info())
     if name not in OWN_WORLD:
         for node in graph.values():

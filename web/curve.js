@@ -23,7 +23,7 @@ export function drawCurve(into, lane, best, total, unit, chosen) {
   const height = Math.max(into.clientHeight, 80)
   const { candidates, values } = lane
   const [low, high] = extent(values.filter(value => value != null))
-  const most = Math.max(total ?? 0, candidates.at(-1)?.at ?? 1)
+  const most = Math.min(total ?? Infinity, 1.25 * (candidates.at(-1)?.at ?? 1)) // room to grow, as far as it can
   const x = at => LEFT + ((width - LEFT - RIGHT) * at) / most
   const y = value => TOP + (height - TOP - BOTTOM) * (1 - (value - low) / (high - low))
   const spots = candidates.map((candidate, n) => [x(candidate.at), values[n] == null ? height - BOTTOM : y(values[n])])

@@ -7,7 +7,8 @@ import { h, short } from "./dom.js"
 /** An image of the candidate, or why there is none. */
 export function image(board, lane, candidate) {
   if (board.no_pictures) return h("span", { class: "ns-no-picture" }, board.no_pictures)
-  const shown = h("img", { src: api.apiURL(picture(board, lane, candidate)), alt: `seed ${recipe(candidate).seed}`, draggable: "false" })
+  const source = api.apiURL(picture(board, lane, candidate))
+  const shown = h("img", { src: source, alt: `seed ${recipe(candidate).seed}`, draggable: "false" })
   shown.addEventListener("error", () => shown.replaceWith(h("span", { class: "ns-no-picture" }, "no picture kept")))
   return shown
 }

@@ -29,12 +29,12 @@ export function drawCurve(into, lane, best, total, unit, chosen) {
   const spots = candidates.map((candidate, n) => [x(candidate.at), values[n] == null ? height - BOTTOM : y(values[n])])
 
   const dots = kept => spots.filter((_, n) => kept(candidates[n], n)).map(([a, b]) => `M${a} ${b}h0`).join("")
-  const line = best
-    .flatMap((b, n) => (b < 0 ? [] : [`${n && best[n - 1] >= 0 ? "H" : "M"}${spots[n][0]}${n && best[n - 1] >= 0 ? "V" : " "}${y(values[b])}`]))
-    .join("")
+  const steps = best.map((b, n) => (b < 0 ? null : [spots[n][0], y(values[b])])).filter(Boolean)
+  const line = steps.map(([a, b], n) => (n ? `H${a}V${b}` : `M${a} ${b}`)).join("")
   const plain = values[0] == null ? null : y(values[0])
   const text = (content, a, b, anchor) => svg("text", { x: a, y: b, "text-anchor": anchor }, content)
-  const left = candidates.length ? [text(short(high), LEFT - 5, TOP + 8, "end"), text(short(low), LEFT - 5, height - BOTTOM, "end")] : []
+  const scale = [text(short(high), LEFT - 5, TOP + 8, "end"), text(short(low), LEFT - 5, height - BOTTOM, "end")]
+  const [a, b] = spots[chosen] ?? []
   const picture = svg(
     "svg",
     { width: "100%", height: "100%", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none" },
@@ -44,8 +44,8 @@ export function drawCurve(into, lane, best, total, unit, chosen) {
     svg("path", { class: "ns-dots ns-previews", d: dots(c => !c.complete) }),
     svg("path", { class: "ns-dots ns-left-out", d: dots((c, n) => c.complete && values[n] == null) }),
     svg("path", { class: "ns-line", d: line }),
-    chosen >= 0 && spots[chosen] ? svg("circle", { class: "ns-chosen", cx: spots[chosen][0], cy: spots[chosen][1], r: 7 }) : null,
-    ...left,
+    a == null ? null : svg("circle", { class: "ns-chosen", cx: a, cy: b, r: 7 }),
+    ...(candidates.length ? scale : []),
     text("0", LEFT, height - 4, "middle"),
     text(`${Math.round(most)} ${unit}`, width - RIGHT, height - 4, "end"),
   )
@@ -70,6 +70,8 @@ export function nearest(event, element, spots) {
 /** One measure of the best so far, small. */
 export function sparkline(numbers) {
   const [low, high] = extent(numbers.filter(x => x != null))
-  const points = numbers.map((x, n) => (x == null ? "" : `${(60 * n) / Math.max(1, numbers.length - 1)},${14 - (12 * (x - low)) / (high - low)}`))
-  return svg("svg", { viewBox: "-1 0 62 16", class: "ns-spark" }, svg("polyline", { points: points.filter(Boolean).join(" ") }))
+  const across = n => (60 * n) / Math.max(1, numbers.length - 1)
+  const up = x => 14 - (12 * (x - low)) / (high - low)
+  const points = numbers.flatMap((x, n) => (x == null ? [] : [`${across(n)},${up(x)}`])).join(" ")
+  return svg("svg", { viewBox: "-1 0 62 16", class: "ns-spark" }, svg("polyline", { points }))
 }

@@ -9,13 +9,14 @@ import { duration, h, short } from "./dom.js"
 
 const HEIGHT = 350
 const FOLDED = 52
+const CHART = "Best so far; the arrow keys go through the candidates"
 const boards = new Map()
 
 /** What is seen on one node. */
 class Panel {
   constructor(node) {
     this.head = h("header")
-    this.chart = h("div", { class: "ns-chart", tabindex: "0", role: "img", "aria-label": "Best so far; arrow keys go through the candidates" })
+    this.chart = h("div", { class: "ns-chart", tabindex: "0", role: "img", "aria-label": CHART })
     this.measures = h("div", { class: "ns-measures" })
     this.below = h("div", { class: "ns-below" })
     this.element = h("div", { class: "ns-panel" }, this.head, this.chart, this.measures, this.below)
@@ -82,10 +83,12 @@ class Panel {
     const best = incumbents(lane)
     const chosen = place(lane, this.chosen)
     this.head.replaceChildren(...this.heading(board))
-    this.spots = drawCurve(this.chart, lane, best, board.total && board.total / Math.max(1, board.lanes.length), board.unit, chosen)
+    const total = board.total && board.total / Math.max(1, board.lanes.length)
+    this.spots = drawCurve(this.chart, lane, best, total, board.unit, chosen)
     const finished = board.columns.slice(0, board.columns.length - board.early)
     this.measures.replaceChildren(...finished.map((column, k) => measure(column, k, lane, best)))
-    const key = JSON.stringify([board.search, this.lane, chosen >= 0 ? [this.chosen, lane.values[chosen], lane.candidates.length] : lane.best])
+    const about = chosen >= 0 ? [this.chosen, lane.values[chosen], lane.candidates.length] : lane.best
+    const key = JSON.stringify([board.search, this.lane, about])
     if (key === this.drawn) return // the pictures are left alone, and so is what the pointer is on
     this.drawn = key
     this.element.classList.toggle("ns-with-candidate", chosen >= 0)
@@ -102,14 +105,15 @@ class Panel {
     const left = board.left == null ? "" : `, ${duration(board.left)} left`
     const state = board.ended || (board.stopping ? "stopping" : "running")
     const fold = { title: this.folded ? "Show the panel" : "Fold the panel", onclick: () => this.fold(!this.folded) }
-    const rows = board.lanes.length > 1 ? h("select", { title: "Which image of the latent batch", onchange: event => this.row(event) }) : null
-    rows?.append(...board.lanes.map((_, n) => h("option", { value: n, selected: n === this.lane }, `row ${n}`)))
+    const rows = board.lanes.map((_, n) => h("option", { value: n, selected: n === this.lane }, `row ${n}`))
+    const which = { title: "Which image of the latent batch", onchange: event => this.row(event) }
     const stopping = { class: "ns-stop", disabled: board.stopping, onclick: () => stop(board) }
+    const cost = `${board.spent}${total} ${board.unit}${told} · ${duration(board.seconds)}${left}`
     const lines = [
       h("div", { class: "ns-name" }, h("b", {}, board.name), ` · ${state}`),
-      rows,
+      rows.length > 1 ? h("select", which, ...rows) : null,
       h("button", fold, this.folded ? "▸" : "▾"),
-      h("div", { class: "ns-cost" }, `${board.spent}${total} ${board.unit}${told} · ${duration(board.seconds)}${left}`),
+      h("div", { class: "ns-cost" }, cost),
       board.ended ? null : h("button", stopping, "Stop and keep the best"),
     ]
     return lines.filter(Boolean)
@@ -163,7 +167,9 @@ function attach(board) {
 function take(message) {
   const board = merged(boards.get(message.search), message)
   if (!board) return fetchAll()
-  for (const other of boards.values()) if (other.workflow === board.workflow && other.nodes[0] === board.nodes[0]) boards.delete(other.search)
+  for (const other of boards.values()) {
+    if (other.workflow === board.workflow && other.nodes[0] === board.nodes[0]) boards.delete(other.search)
+  }
   boards.set(board.search, board)
   attach(board)
 }

@@ -8,8 +8,14 @@ const PICK = "pick the best"
 const RATE = "rate 1 to 10"
 const HOW = {
   [PICK]: "Click the best, or press its number; Enter confirms. Arrow keys move, double click answers at once.",
-  rank: "Click the images from best to worst, or press their numbers; again takes one out. Those left out share the last place.",
+  rank: "Click the images from best to worst, or press their numbers; again takes one out. Others share the last place.",
   [RATE]: "Choose an image with a click or the arrow keys, then press 1 to 9, or 0 for 10; Enter confirms.",
+}
+const WAITS = "Noise Search waits for your choice: click to see the images"
+const TITLES = {
+  [PICK]: "Which is the best?",
+  rank: "Which is best, which next?",
+  [RATE]: "How good is each, from 1 to 10?",
 }
 const questions = new Map()
 let open = null
@@ -23,11 +29,12 @@ class Picker {
     this.figures = this.ratings.map((_, n) => this.figure(n))
     this.clock = h("span", { class: "ns-clock" })
     this.confirm = h("button", { class: "ns-confirm", onclick: () => this.send() })
+    const about = question.about.join(" · ").slice(0, 200)
     const none = question.best == null ? "None is better than another" : "None is better: keep the best so far"
     this.element = h(
       "dialog",
       { class: "ns-picker", "aria-label": "Noise Search asks", onkeydown: event => this.key(event) },
-      h("header", {}, h("b", {}, question.text || TITLES[question.way]), h("span", {}, question.about.join(" · ").slice(0, 200)), this.clock),
+      h("header", {}, h("b", {}, question.text || TITLES[question.way]), h("span", {}, about), this.clock),
       h("p", {}, HOW[question.way]),
       h("div", { class: "ns-table" }, ...this.figures),
       h(
@@ -58,7 +65,7 @@ class Picker {
     const best = n === this.question.best
     return h(
       "button",
-      { class: `ns-choice${best ? " ns-standing" : ""}`, onclick: () => this.toggle(n), ondblclick: () => this.question.way === PICK && this.only(n) },
+      { class: `ns-choice${best ? " ns-standing" : ""}`, onclick: () => this.toggle(n), ondblclick: () => this.only(n) },
       h("img", { src: source, alt: `Image ${n + 1}`, draggable: "false" }),
       h("span", { class: "ns-number" }, `${n + 1}`),
       best ? h("span", { class: "ns-tag" }, "best so far") : null,
@@ -75,6 +82,7 @@ class Picker {
   }
 
   only(n) {
+    if (this.question.way !== PICK) return
     this.order = [n]
     this.send()
   }
@@ -129,8 +137,8 @@ class Picker {
 
   async send() {
     const answer = this.question.way === RATE ? this.ratings : this.order
-    const body = JSON.stringify({ answer })
-    const told = await api.fetchApi(`/noise_search/questions/${this.question.token}`, { method: "POST", body, headers: { "Content-Type": "application/json" } })
+    const post = { method: "POST", body: JSON.stringify({ answer }), headers: { "Content-Type": "application/json" } }
+    const told = await api.fetchApi(`/noise_search/questions/${this.question.token}`, post)
     if (!told.ok) say("warn", (await told.json()).error)
     if (told.ok || told.status !== 400) gone(this.question.token)
   }
@@ -147,13 +155,11 @@ class Picker {
   }
 }
 
-const TITLES = { [PICK]: "Which is the best?", rank: "Which is best, which next?", [RATE]: "How good is each, from 1 to 10?" }
-
 /** A line at the top while a question waits and its dialog is closed. */
 function reminder() {
   document.querySelector(".ns-reminder")?.remove()
   const [waiting] = questions.values()
-  if (waiting && !open) document.body.append(h("button", { class: "ns-reminder", onclick: show }, "Noise Search waits for your choice: click to see the images"))
+  if (waiting && !open) document.body.append(h("button", { class: "ns-reminder", onclick: show }, WAITS))
 }
 
 function show() {

@@ -107,7 +107,7 @@ def test_unconnected_they_change_nothing(flow):
 def test_the_reports_show_both(flow):
     cheap = Level(part=slice(0, 20), name="cheap")
     model, run = flow.searched(
-        halving(flow), Level("images").verifier, vae=Decoder(), early_verifier=cheap.verifier, early_vae=Decoder()
+        halving(flow), Level("images").verifier, vae=flow.tiny.vae, early_verifier=cheap.verifier, early_vae=Decoder()
     )
     flow.ksampler(model, steps=4)
     curve, pictures, table, *_ = flow.call("NS_SearchReport", run=run, after="x")

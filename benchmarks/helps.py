@@ -129,11 +129,11 @@ def _course(archives: Sequence[Archive], samples: list[int], judge: int = 0) -> 
 
     judge  the column that says which is best: 0 the verifier, 1 the oracle
     """
-    rows = np.array([_bests(archive, samples, judge) for archive in archives])
+    rows = np.array([bests(archive, samples, judge) for archive in archives])
     return Course(samples, rows[..., 0], rows[..., 1])
 
 
-def _bests(archive: Archive, samples: list[int], judge: int) -> list[tuple[float, ...]]:
+def bests(archive: Archive, samples: list[int], judge: int) -> list[tuple[float, ...]]:
     whole, spent, best, found = archive.entries[0].nfe, 0, None, []
     for entry in archive.entries:
         spent += entry.nfe

@@ -6,9 +6,13 @@ says little, and writes into out/benchmarks.
 """
 
 import argparse
+import functools
 import importlib.util
 import json
+import multiprocessing
 import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 _spec = importlib.util.spec_from_file_location("standalone", Path(__file__).parents[1] / "standalone.py")
@@ -16,7 +20,7 @@ _standalone = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_standalone)
 _standalone.load()
 
-from noise_search.benchmarks import costs, hacking, helps, picture, scoring, words  # noqa: E402
+from noise_search.benchmarks import costs, family, family_picture, family_words, hacking, helps, picture, scoring, words  # noqa: E402
 from noise_search.demo.scenes import held_out_prompts  # noqa: E402
 from noise_search.harness import find  # noqa: E402
 
@@ -56,17 +60,46 @@ def measure_costs(options):
     return {"comfyui": find.version(comfyui), **costs.measure(comfyui, options.scratch, *size, say)}
 
 
+def measure_family(options):
+    """Into files of its own."""
+    analytic, shapes = FAMILY["quick" if options.quick else "full" if options.full else "table"]
+    sizes = dict.fromkeys(family.NAMES, analytic) | {family.SHAPES: shapes}
+    found, began = {}, time.monotonic()
+    with ProcessPoolExecutor(words.cores(), multiprocessing.get_context("spawn")) as pool:
+        for name, size in sizes.items():
+            courses = family.measure(name, *size, functools.partial(pool.map, chunksize=4))
+            found[name] = family.facts(name, size[0]) | family.summary(courses)
+            say(f"{name}: {len(courses)} searches, {size[0]} seeds; {time.monotonic() - began:.0f} s so far")
+    found = {"machine": words.machine(), "problems": found}
+    (options.out / "family.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (options.out / "family.md").write_text(family_words.report(found), encoding="utf-8")
+    family_picture.draw(found["problems"], options.out / "family.png")
+
+
+FAMILY = {"quick": ((2, 16), (1, 16)), "table": ((5, 128), (6, 32)), "full": ((64, 128), (64, 32))}
+"""Seeds and samples, on the analytic problems and on Shapes World."""
+
+
 def measure_scoring(options):
     return scoring.measure(find.comfyui(options.comfyui), options.scratch, 1 if options.quick else 5, say)
 
 
-PARTS = {"helps": measure_helps, "hacking": measure_hacking, "costs": measure_costs, "scoring": measure_scoring}
+PARTS = {
+    "helps": measure_helps,
+    "hacking": measure_hacking,
+    "family": measure_family,
+    "costs": measure_costs,
+    "scoring": measure_scoring,
+}
 
 
 def arguments():
     as_written = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     parser.add_argument("--quick", action="store_true", help="a small run that only shows that everything works")
+    parser.add_argument(
+        "--full", action="store_true", help="the family on 64 seeds (about an hour), not 5 (five minutes)"
+    )
     parser.add_argument("--prompts", metavar="N", type=int, help="held-out prompts (100)")
     parser.add_argument("--only", choices=PARTS, help="measure one part, keep the others' results")
     parser.add_argument("--comfyui", metavar="DIR", help="where ComfyUI is")

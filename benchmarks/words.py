@@ -14,8 +14,9 @@ HEAD = """\
 # Results
 
 Measured by `python benchmarks/run.py`, which writes this page; run it again to repeat it. `--only` measures one \
-part: helps, hacking, costs or scoring. `--quick` shows in a few minutes that everything works. The first two need no \
-ComfyUI and go on where they were interrupted.
+part: helps, hacking, family, costs or scoring. `--quick` shows in a few minutes that everything works. The first \
+three need no ComfyUI, and the first two go on where they were interrupted. All algorithms are compared on \
+[a page of their own](family.md).
 """
 
 HELPS = """\
@@ -78,10 +79,14 @@ search, each decoded and saved. Medians of {repeats} alternating repeats, with n
 """
 
 
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def machine() -> str:
     """What the numbers were measured on."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} CPU cores ({platform.machine()}, {platform.system()}), torch {torch.__version__}"
+    return f"{cores()} CPU cores ({platform.machine()}, {platform.system()}), torch {torch.__version__}"
 
 
 def report(results: dict) -> str:

@@ -93,7 +93,7 @@ class WorldEvaluator:
         if len(self.prompts) != space.rows:
             raise ValueError(f"{len(self.prompts)} prompts for {space.rows} rows: give one, or one for each row.")
         self.steps = self.whole = steps
-        self._space, self._together = space, max(1, batch // space.rows)
+        self.space, self._together = space, max(1, batch // space.rows)
         sigmas = world.schedule(steps)[:-1].tolist()
         glimpses = Glimpses(steps_at(verifier.levels, sigmas, sigmas))
         with torch.inference_mode():
@@ -121,7 +121,7 @@ class WorldEvaluator:
     def cost(self, slots: Sequence[Slot]) -> int:
         paths = [slot for slot in slots if slot[0].moves]
         along = self._path.cost(paths, self.steps, self.path_cost)
-        return self._space.rows * (along + (len(slots) - len(paths)) * self.steps)
+        return self.space.rows * (along + (len(slots) - len(paths)) * self.steps)
 
     def evaluate(self, slots: Sequence[Slot], enough: Callable[[], bool]) -> Iterator[list[Result]]:
         done = 0
@@ -165,11 +165,11 @@ class WorldEvaluator:
         return results
 
     def _whole(self, slots: Sequence[Slot]) -> tuple[list[int], torch.Tensor]:
-        noises = torch.cat([self._space.rows_of(slot) for slot in slots])
+        noises = torch.cat([self.space.rows_of(slot) for slot in slots])
         states = self._trajectory.advance(self._trajectory.start(noises), 0, self.steps, ())
         return [self.steps] * len(slots), states
 
     def _paths(self, slots: Sequence[Slot]) -> tuple[list[int], torch.Tensor]:
         costs = self._path.costs(slots, self.steps, self.path_cost)
-        self._path.solve(self._trajectory, self._space, slots, self._together)
+        self._path.solve(self._trajectory, self.space, slots, self._together)
         return costs, self._path.gather(slots)

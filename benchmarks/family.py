@@ -1,0 +1,194 @@
+"""Which search finds most? The whole family with its defaults, on problems whose truth is known, at equal evaluations.
+
+    courses = measure("linear", seeds=8, samples=128)
+    table = summary(courses)
+
+The real `search.run` with the real algorithms and budgets. A new algorithm is one line in `ways`.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+
+from ..search import Block, Budget, Options, Search, run
+from ..search.algorithms import (
+    BacktrackingSearch,
+    CoarseToFineSearch,
+    EvolutionarySearch,
+    ParticleSearch,
+    RandomSearch,
+    RolloverSearch,
+    SearchOverPaths,
+    SpectralSearch,
+    SuccessiveHalving,
+    TreeSearch,
+    ZeroOrderSearch,
+)
+from ..search.algorithms.particles import PRESETS
+from ..search.diversity import mean_distance
+from . import problems
+from .helps import bests
+from .plain import plain
+
+RANDOM, PATHS = "random", "paths"
+TOP = 8  # how many of the best are compared with each other
+SHAPES = "Shapes World"
+NAMES = [problem.name for problem in problems.analytic()]
+PUBLISHED = [("BFS", "FK"), ("FK", RANDOM), (RANDOM, PATHS)]
+"""The better first: arXiv 2505.23614, and for the last Ma et al. 2025."""
+
+
+def ways(samples: int) -> dict[str, Search]:
+    """What is compared, each with a budget of `samples` images."""
+
+    def alone(algorithm) -> Search:
+        return Search((Block(algorithm, Budget(images=samples)),))
+
+    return {
+        RANDOM: alone(RandomSearch()),
+        "zero-order": alone(ZeroOrderSearch()),
+        "evolutionary": alone(EvolutionarySearch()),
+        "coarse to fine": alone(CoarseToFineSearch()),
+        "spectral": alone(SpectralSearch()),
+        "halving": alone(SuccessiveHalving()),
+        PATHS: alone(SearchOverPaths()),
+        "backtracking": alone(BacktrackingSearch()),
+        "rollover": alone(RolloverSearch()),
+        "tree": alone(TreeSearch()),
+        "particles": alone(ParticleSearch()),
+        **{name: alone(ParticleSearch(**preset)) for name, preset in PRESETS.items()},
+    }
+
+
+@dataclass
+class Trial:
+    """One search.
+
+    score, watched  [samples] of the best finished image so far, after 1, 2, … samples' worth of evaluations
+    calls           how often the verifier was asked
+    diversity       root mean square difference between the best images, over all pairs
+    """
+
+    score: list[float]
+    watched: list[float]
+    calls: int
+    diversity: float
+
+
+@dataclass
+class Course:
+    """One way on one problem: score and watched [seeds, samples], calls and diversity [seeds]."""
+
+    score: np.ndarray
+    watched: np.ndarray
+    calls: np.ndarray
+    diversity: np.ndarray
+
+
+@functools.cache
+def problem_of(name: str, prompts: int) -> problems.Problem:
+    """By its name; in a worker process made once."""
+    if name == SHAPES:
+        return problems.shapes_world(prompts)
+    return next(problem for problem in problems.analytic() if problem.name == name)
+
+
+def trial(problem: str, seeds: int, way: str, samples: int, seed: int) -> Trial:
+    """One search from the noise of one seed."""
+    torch.set_num_threads(1)  # the searches are what runs side by side
+    evaluator = problem_of(problem, seeds).evaluator(seed)
+    outcome = run(ways(samples)[way], evaluator, evaluator.space, evaluator.archive, Options(keep=TOP))
+    archive = outcome.lanes[0].archive
+    score, watched = zip(*bests(archive, list(range(1, samples + 1)), judge=0))
+    images = evaluator.images([entry.recipe for entry in archive.top(TOP)]).flatten(1).double()
+    apart = mean_distance(torch.cdist(images, images)) / math.sqrt(images.shape[1])
+    return Trial(list(score), list(watched), len(archive), apart)
+
+
+def measure(name: str, seeds: int, samples: int, each: Callable = map) -> dict[str, Course]:
+    """Every way on one problem.
+
+    each  like `map`; that of a pool of processes makes the searches side by side
+    """
+    tasks = [(name, seeds, way, samples, seed) for way in ways(samples) for seed in range(seeds)]
+    trials = iter(each(trial, *zip(*tasks)))
+    return {way: _course([next(trials) for _ in range(seeds)]) for way in ways(samples)}
+
+
+def _course(trials: Sequence[Trial]) -> Course:
+    return Course(*(np.array([getattr(t, name) for t in trials]) for name in Trial.__dataclass_fields__))
+
+
+def facts(name: str, seeds: int) -> dict:
+    """What the reader must know of a problem before its numbers."""
+    problem = problem_of(name, seeds)
+    count = 128 if name == SHAPES else 1024
+    said = {name: getattr(problem, name) for name in ("says", "optimum", "steps")}
+    return said | {"plain": asdict(plain(problem, count))}
+
+
+# --- what it comes to -------------------------------------------------------------------------------------
+
+
+def checkpoints(samples: int) -> list[int]:
+    """4, 8, 16, … samples."""
+    return [2**k for k in range(2, int(math.log2(samples)) + 1)]
+
+
+def summary(courses: dict[str, Course], draws: int = 2000) -> dict:
+    """One problem's numbers, [mean, low, high]: low to high a bootstrap 95 % interval over the seeds, the same draws
+    for all ways."""
+    seeds, samples = courses[RANDOM].score.shape
+    picks = np.random.default_rng(0).integers(seeds, size=(draws, seeds))
+    picks[0] = np.arange(seeds)  # the mean itself
+    curves = {way: means(course.score, picks) for way, course in courses.items()}
+    at = [n - 1 for n in checkpoints(samples)]
+    goals = {str(n): curves[RANDOM][:, n - 1] for n in (samples // 2, samples)}
+    return {
+        "seeds": seeds,
+        "samples": samples,
+        "published": {
+            f"{better} − {worse}": [interval(column) for column in (curves[better] - curves[worse])[:, at].T]
+            for better, worse in PUBLISHED
+        },
+        "ways": {
+            way: {
+                "score": [interval(column) for column in curves[way][:, at].T],
+                "watched": [interval(column) for column in means(course.watched[:, at], picks).T],
+                "area": interval(area(curves[way])),
+                "reaches": {n: interval(reached(curves[way], goal)) for n, goal in goals.items()},
+                "calls": round(float(course.calls.mean()), 1),
+                "diversity": interval(means(course.diversity, picks)),
+            }
+            for way, course in courses.items()
+        },
+    }
+
+
+def means(values: np.ndarray, picks: np.ndarray) -> np.ndarray:
+    """[draws, ...] of values [seeds, ...]: of each draw of seeds the mean."""
+    return np.stack([values[pick].mean(0) for pick in picks])
+
+
+def interval(draws: np.ndarray) -> list[float | None]:
+    """[the first, which is the mean itself, low, high]; None where it is infinite."""
+    low, high = np.percentile(draws, [2.5, 97.5], method="nearest")
+    return [round(float(x), 4) if np.isfinite(x) else None for x in (draws[0], low, high)]
+
+
+def area(curves: np.ndarray) -> np.ndarray:
+    """[draws] the mean height of curves [draws, samples] over log₂ of the samples, from 1 to the last."""
+    x = np.log2(np.arange(1, curves.shape[1] + 1))
+    return np.trapezoid(curves, x, axis=1) / x[-1]
+
+
+def reached(curves: np.ndarray, goals: np.ndarray) -> np.ndarray:
+    """[draws] samples after which each curve [draws, samples] is at its goal [draws]; inf where it never is."""
+    there = curves >= goals[:, None] - 1e-9
+    return np.where(there.any(1), there.argmax(1) + 1.0, np.inf)

@@ -1,0 +1,185 @@
+"""The comparison of the family in tables: `family.md`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from .family import checkpoints
+
+HEAD = """\
+# The family compared
+
+Measured by `python benchmarks/run.py --only family` (`--full`: {full}), which writes this page. Every algorithm with \
+its defaults, alone, on the same noises; a score is that of the best finished image so far. One sample is as many \
+evaluations of the denoiser as one plain image takes. In brackets: bootstrap 95 % intervals over the seeds.
+
+## Samples until random search is equalled
+
+After how many samples' worth of evaluations the mean score is where random search's is after all of them. Less is \
+better; **bold** the least of a column.
+
+{reach}
+
+![Best score so far against samples' worth of evaluations](family.png)
+
+## The problems
+
+All but Shapes World are Gaussian mixtures with their exact denoiser ({steps} Euler steps, latents of 4 × 16 × 16). \
+*Previews*: rank correlation of the score of x̂0, after so much of the steps, with that of the finished image. \
+*Linear*: correlation with what ridge regression foretells from the noise's coarse numbers, fitted to three quarters \
+of the plain images and asked for the rest. *Agreement*: rank correlation of what is searched with what is watched.
+
+{problems}
+
+## Against the published orderings
+
+Published: BFS over FK steering over best of N (arXiv 2505.23614), and best of N not below search over paths (Ma \
+et al. 2025). Differences of the mean scores, in standard deviations of a plain image; **bold** where the interval \
+leaves out 0.
+
+{published}
+
+{reasons}
+
+"""
+
+PROBLEM = """\
+## {name}: {says}
+
+{seeds} seeds. A plain image has {plain:.2f} ± {deviation:.2f}{optimum}.
+
+{table}
+
+"""
+
+REASONS = ""
+
+
+def report(found: dict) -> str:
+    """family.md."""
+    problems = found["problems"]
+    head = HEAD.format(
+        full="64 seeds, about an hour",
+        steps=next(iter(problems.values()))["steps"],
+        reach=reach(problems),
+        problems=_table(["problem", "", "previews 12.5 %", "25 %", "50 %", "linear", "agreement"], _facts(problems)),
+        published=_published(problems),
+        reasons=REASONS,
+    )
+    return head + "".join(_problem(name, problem) for name, problem in problems.items()) + found["machine"] + ".\n"
+
+
+def reach(problems: dict) -> str:
+    """The table for the README: a line a way, a column a problem, the ways ordered by how soon they are there."""
+    names = [f"{name} ({problem['samples']})" for name, problem in problems.items()]
+    ways = list(next(iter(problems.values()))["ways"])
+    columns = [[_reached(problem, way) for way in ways] for problem in problems.values()]
+    shares = [
+        [n / problem["samples"] for n in column] for column, problem in zip(columns, problems.values(), strict=True)
+    ]
+    middle = [math.exp(sum(math.log(min(share, 2)) for share in line) / len(line)) for line in zip(*shares)]
+    lines = []
+    for k in sorted(range(len(ways)), key=lambda k: middle[k]):
+        cells = [_cell(column[k], min(column), problem) for column, problem in zip(columns, problems.values())]
+        lines.append([ways[k], *cells, f"{1 / middle[k]:.1f} ×"])
+    return _table(["", *names, "speed"], lines) + SPEED
+
+
+SPEED = """
+
+*Speed* is the geometric mean over the problems of all samples ÷ those needed; what never gets there counts as needing \
+twice as many."""
+
+
+def _reached(problem: dict, way: str) -> float:
+    """Samples, or infinitely many."""
+    mean = problem["ways"][way]["reaches"][str(problem["samples"])][0]
+    return math.inf if mean is None else mean
+
+
+def _cell(n: float, least: float, problem: dict) -> str:
+    if math.isinf(n):
+        return f"> {problem['samples']}"
+    return f"**{n:.0f}**" if n == least else f"{n:.0f}"
+
+
+def _facts(problems: dict) -> list[list[str]]:
+    lines = []
+    for name, problem in problems.items():
+        plain = problem["plain"]
+        trust = [f"{x:.2f}" for x in (*plain["previews"].values(), plain["linear"])]
+        lines.append([name, problem["says"], *trust, _agreement(problem)])
+    return lines
+
+
+def _agreement(problem: dict) -> str:
+    agreement = problem["plain"]["agreement"]
+    return "the same" if agreement > 0.9999 else f"{agreement:.2f}"
+
+
+def _published(problems: dict) -> str:
+    marks = (16, 32, 128)
+    heads = [f"{pair} at {n}" for pair in next(iter(problems.values()))["published"] for n in marks]
+    lines = []
+    for name, problem in problems.items():
+        places = {n: k for k, n in enumerate(checkpoints(problem["samples"]))}
+        deviation = problem["plain"]["deviation"][0]
+        cells = [
+            _difference(column[places[n]], deviation) if n in places else ""
+            for column in problem["published"].values()
+            for n in marks
+        ]
+        lines.append([name, *cells])
+    return _table(["", *heads], lines)
+
+
+def _difference(numbers: Sequence[float], unit: float) -> str:
+    mean, low, high = (x / unit for x in numbers)
+    return f"**{mean:+.2f}**" if low > 0 or high < 0 else f"{mean:+.2f}"
+
+
+def _problem(name: str, problem: dict) -> str:
+    watched = problem["plain"]["agreement"] <= 0.9999
+    marks = checkpoints(problem["samples"])
+    (plain, plain_watched), (deviation, spread) = problem["plain"]["mean"], problem["plain"]["deviation"]
+    soon = [f"random's {n} after" for n in marks[-2:]]
+    heads = ["", *marks, "area", *soon, "verifier calls", "diversity"]
+    lines = []
+    for way, numbers in problem["ways"].items():
+        scores = [_interval(score) for score in numbers["score"]]
+        reaches = [_samples(numbers["reaches"][str(n)], problem) for n in marks[-2:]]
+        line = [way, *scores, f"{numbers['area'][0]:.3f}", *reaches, f"{numbers['calls']:.0f}"]
+        line.append(f"{numbers['diversity'][0]:.2f}")
+        if watched:
+            gains = (numbers["score"][-1][0] - plain) / deviation, (numbers["watched"][-1][0] - plain_watched) / spread
+            line += [_interval(numbers["watched"][-1]), f"{gains[0] - gains[1]:+.2f}"]
+        lines.append(line)
+    return PROBLEM.format(
+        name=name[0].upper() + name[1:],
+        says=problem["says"],
+        seeds=problem["seeds"],
+        plain=plain,
+        deviation=deviation,
+        optimum="" if problem["optimum"] is None else f"; no image has more than {problem['optimum']:g}",
+        table=_table(heads + [f"watched at {marks[-1]}", "gap"] * watched, lines) + GAP * watched,
+    )
+
+
+GAP = """
+
+*Gap*: how much more the searched score has risen than the watched one, each in standard deviations of a plain image."""
+
+
+def _interval(numbers: Sequence[float]) -> str:
+    return "{:.2f} ({:.2f}–{:.2f})".format(*numbers)
+
+
+def _samples(numbers: Sequence[float | None], problem: dict) -> str:
+    mean, low, high = (f"> {problem['samples']}" if x is None else f"{x:.0f}" for x in numbers)
+    return mean if mean == low == high else f"{mean} ({low}–{high})"
+
+
+def _table(heads: Sequence, lines: Sequence[Sequence[str]]) -> str:
+    rows = [heads, ["---"] * len(heads), *lines]
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)

@@ -65,13 +65,13 @@ class Reward:
     reads, sign = "images", 1
 
     def __init__(self, name: str, value: Numbers):
-        self.name, self.key, self.notes, self._value = name, name, [], value
+        self.name, self.key, self.notes, self.value = name, name, [], value
 
     def modules(self) -> Sequence[torch.nn.Module]:
         return []
 
     def measure(self, images: torch.Tensor, prompts: Sequence[str], device: torch.device) -> torch.Tensor:
-        return self._value(images)
+        return self.value(images)
 
 
 def projection(world: Mixture, count: int, seed: int, limits: tuple[int, int] = EVERYTHING) -> Numbers:

@@ -1,0 +1,163 @@
+"""The analytic problems are what they say, nobody finds more than there is, and the numbers read off are right."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from noise_search.benchmarks import family, family_picture, family_words, mixture, plain, problems, words
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def analytic():
+    return {problem.name: problem for problem in problems.analytic()}
+
+
+def noise(count, seed=5):
+    return torch.randn(count, *mixture.LATENT, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("σ", [0.9, 0.5, 0.1])
+def test_the_denoiser_is_the_mean_of_the_posterior(σ):
+    """Tweedie: E[x0 | x] = (x + σ²·∇ log p(x)) / (1 − σ), the density written out and differentiated by torch."""
+    world, a = mixture.clusters(3, mixture.LOW, apart=2.0), 1 - σ
+    x = (a * world.image(world.means[:2]) + σ * noise(2)).requires_grad_()
+    cosines = mixture.cosines(mixture.SIDE)
+    c = cosines @ x @ cosines.T
+    v = (a * world.deviations) ** 2 + σ**2
+    normal = torch.distributions.Normal(a * world.means * world.deviations, v.sqrt())
+    density = normal.log_prob(c[:, None]).flatten(2).sum(2).logsumexp(1)
+    (slope,) = torch.autograd.grad(density.sum(), x)
+    assert torch.allclose(world.denoise(x.detach(), σ), (x + σ**2 * slope).detach() / a, atol=1e-9)
+
+
+def test_samples_are_the_mixtures_own():
+    """Many small steps: every coefficient has its deviation, and every cluster its share."""
+    world = mixture.clusters(2, mixture.LOW)
+    x, sigmas = noise(400), world.schedule(200)
+    for σ, lower in zip(sigmas[:-1], sigmas[1:]):
+        x = x + (x - world.denoise(x, σ)) / σ * (lower - σ)
+    c = world.whitened(x)
+    nearest = torch.cdist(c.flatten(1), world.means.flatten(1)).argmin(1)
+    assert 0.4 < nearest.double().mean() < 0.6
+    assert (c - world.means[nearest]).std() == pytest.approx(1, abs=0.02)
+
+
+def test_a_latent_and_its_whitened_coefficients_are_two_ways_to_say_the_same():
+    world, x = mixture.one_cluster(), noise(2)
+    assert torch.allclose(world.image(world.whitened(x)), x)
+    assert world.deviations.square().mean() == pytest.approx(1)
+
+
+def test_bands_share_no_frequency():
+    assert not (mixture.band(mixture.LOW) * mixture.band(mixture.HIGH)).any()
+    assert mixture.band(mixture.EVERYTHING).all()
+
+
+def test_projections_have_mean_0_and_deviation_1_over_the_mixture():
+    world = mixture.clusters(16, mixture.HIGH)
+    which = torch.arange(16).repeat(500)
+    images = world.image(world.means[which] + noise(len(which)))
+    numbers = problems.projection(world, 2, 9)(images)
+    assert torch.allclose(numbers.mean(0), torch.zeros(2).double(), atol=0.05)
+    assert torch.allclose(numbers.std(0), torch.ones(2).double(), atol=0.05)
+
+
+def test_random_search_on_the_linear_problem_is_the_highest_of_normal_numbers(analytic):
+    """One Gaussian, so that every Euler step multiplies a coefficient by a known number: plain scores are N(0, s²), and
+    the mean of the highest of 16 of them is 1.766 s."""
+    problem = analytic["linear"]
+    sigmas, gain = problem.world.schedule(problem.steps).double(), torch.ones(16, 16).double()
+    for σ, lower in zip(sigmas[:-1], sigmas[1:]):
+        λ = problem.world.deviations**2
+        kept = (1 - σ) * λ / ((1 - σ) ** 2 * λ + σ**2)  # x̂0 = kept · x
+        gain = gain * (1 + (1 - kept) / σ * (lower - σ))
+    value = problem.verifier.measures[0].value
+    units = torch.eye(1024).double().view(-1, *mixture.LATENT)
+    weights = value(problem.world.image(units)).view(mixture.LATENT)  # of each whitened coefficient
+    s = (weights * gain / problem.world.deviations).norm().item()
+    scores = [family.trial("linear", 1, "random", 16, seed).score[-1] for seed in range(60)]
+    assert np.mean(scores) == pytest.approx(1.766 * s, abs=4 * 0.74 * s / math.sqrt(60))
+
+
+def test_no_image_has_more_than_the_optimum_and_one_has_it(analytic):
+    for problem in analytic.values():
+        value = problem.verifier.measures[0].value
+        for scale in (1, 3, 10):
+            if problem.optimum is not None:
+                assert value(scale * noise(200)).max() <= problem.optimum
+    two, side = problems._two_sides()
+    direction = mixture.band(mixture.HIGH) / mixture.band(mixture.HIGH).norm()
+    ends = two.image(torch.stack([0 * direction, 5 * direction, 12 * direction]))
+    assert problems.deceptive(side)(ends).tolist() == pytest.approx([1, 0, 1], abs=1e-9)
+
+
+def test_previews_deceive_where_they_are_meant_to_and_guide_elsewhere(analytic):
+    deceived, guided = (plain.plain(analytic[name], 128) for name in ("deceptive", "predictable"))
+    assert deceived.previews["12.5"] < -0.4 and deceived.previews["50"] > 0.8
+    assert guided.previews["12.5"] > 0.8
+
+
+def test_a_linear_model_of_the_noise_foretells_one_problem_and_not_the_other(analytic):
+    seen, unseen = (plain.plain(analytic[name], 512) for name in ("predictable", "unpredictable"))
+    assert seen.linear > 0.8 and abs(unseen.linear) < 0.4
+
+
+def test_rank_correlation():
+    assert plain.ranked(np.array([1.0, 2, 3]), np.array([10.0, 20, 90])) == pytest.approx(1)
+    assert plain.ranked(np.array([1.0, 2, 2, 3]), np.array([4.0, 3, 3, 1])) == pytest.approx(-1)
+    assert plain.ranked(np.array([1.0, 2]), np.array([5.0, 5])) == 0
+
+
+def test_area_and_reached():
+    curve = np.array([[0.0, 1, 1, 2]])  # over log₂: from 0 to 1 it rises, stays to log₂ 3, rises to 2
+    by_hand = 0.5 + (math.log2(3) - 1) + 1.5 * (2 - math.log2(3))
+    assert family.area(curve)[0] == pytest.approx(by_hand / 2)
+    assert family.reached(np.array([[0.0, 1, 1, 2]] * 3), np.array([1.0, 2.0, 3.0])).tolist() == [2, 4, math.inf]
+
+
+def test_intervals_are_those_of_the_mean_and_infinity_is_none():
+    draws = np.array([5.0, *range(1000)])
+    assert family.interval(draws) == pytest.approx([5, 25, 975], abs=2)
+    assert family.interval(np.array([3.0, *[np.inf] * 99])) == [3.0, None, None]
+    values = np.random.default_rng(1).normal(size=(400, 1))
+    picks = np.random.default_rng(2).integers(400, size=(2000, 400))
+    _, low, high = family.interval(family.means(values, picks)[:, 0])
+    assert high - low == pytest.approx(2 * 1.96 / math.sqrt(400), rel=0.15)
+
+
+@pytest.fixture(scope="module")
+def found():
+    courses = {name: family.measure(name, 2, 16) for name in ("quantised", "deceptive")}
+    return courses, {name: family.facts(name, 2) | family.summary(course, 50) for name, course in courses.items()}
+
+
+def test_every_way_starts_at_the_plain_image_never_gets_worse_and_stays_below_the_optimum(found, analytic):
+    for name, courses in found[0].items():
+        for course in courses.values():
+            assert (course.score[:, 0] == courses[family.RANDOM].score[:, 0]).all()
+            assert (np.diff(course.score) >= 0).all() and course.score.max() <= analytic[name].optimum
+            assert (course.calls >= 1).all()
+
+
+def test_every_algorithm_takes_part():
+    names = {type(block.algorithm).__name__ for search in family.ways(16).values() for block in search.blocks}
+    from noise_search.search import algorithms
+
+    assert names == set(algorithms.__all__) - {"Replay"}
+
+
+def test_results_are_written_in_words_and_as_a_picture(found, tmp_path):
+    text = family_words.report({"machine": words.machine(), "problems": found[1]})
+    assert all(f"| {way} |" in text for way in family.ways(16)) and "nan" not in text
+    family_picture.draw(found[1], tmp_path / "family.png")
+    assert (tmp_path / "family.png").stat().st_size > 10_000

@@ -20,7 +20,18 @@ _standalone = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_standalone)
 _standalone.load()
 
-from noise_search.benchmarks import costs, family, family_picture, family_words, hacking, helps, picture, scoring, words  # noqa: E402
+from noise_search.benchmarks import (  # noqa: E402
+    costs,
+    family,
+    family_picture,
+    family_words,
+    hacking,
+    helps,
+    overhead,
+    picture,
+    scoring,
+    words,
+)
 from noise_search.demo.scenes import held_out_prompts  # noqa: E402
 from noise_search.harness import find  # noqa: E402
 
@@ -84,12 +95,17 @@ def measure_scoring(options):
     return scoring.measure(find.comfyui(options.comfyui), options.scratch, 1 if options.quick else 5, say)
 
 
+def measure_overhead(options):
+    return overhead.measure(*(16, 1) if options.quick else (64, 3), say)
+
+
 PARTS = {
     "helps": measure_helps,
     "hacking": measure_hacking,
     "family": measure_family,
     "costs": measure_costs,
     "scoring": measure_scoring,
+    "overhead": measure_overhead,
 }
 
 

@@ -7,16 +7,16 @@ import platform
 
 import torch
 
-from . import hacking, scoring
+from . import hacking, overhead, scoring
 from .helps import MORE_STEPS, ORACLE, RANDOM, checkpoints
 
 HEAD = """\
 # Results
 
 Measured by `python benchmarks/run.py`, which writes this page; run it again to repeat it. `--only` measures one \
-part: helps, hacking, family, costs or scoring. `--quick` shows in a few minutes that everything works. The first \
-three need no ComfyUI, and the first two go on where they were interrupted. All algorithms are compared on \
-[a page of their own](family.md).
+part: helps, hacking, family, costs, scoring or overhead. `--quick` shows in a few minutes that everything works. The \
+first three and the last need no ComfyUI, and the first two go on where they were interrupted. All algorithms are \
+compared on [a page of their own](family.md).
 """
 
 HELPS = """\
@@ -91,9 +91,14 @@ def machine() -> str:
 
 def report(results: dict) -> str:
     """results.md."""
-    parts = {"helps": _helps, "hacking": hacking.report, "costs": _costs, "scoring": scoring.report}
-    parts = [write(results[name]) for name, write in parts.items() if name in results]
-    return "\n".join([HEAD, *parts])
+    parts = {
+        "helps": _helps,
+        "hacking": hacking.report,
+        "costs": _costs,
+        "scoring": scoring.report,
+        "overhead": overhead.report,
+    }
+    return "\n".join([HEAD, *(write(results[name]) for name, write in parts.items() if name in results)])
 
 
 def _helps(found: dict) -> str:

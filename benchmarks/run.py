@@ -71,8 +71,12 @@ def measure_costs(options):
     return {"comfyui": find.version(comfyui), **costs.measure(comfyui, options.scratch, *size, say)}
 
 
+FAMILY = {"quick": ((2, 16), (1, 16)), "table": ((5, 128), (6, 32)), "full": ((64, 128), (64, 32))}
+"""Seeds and samples, on the analytic problems and on Shapes World."""
+
+
 def measure_family(options):
-    """Into files of its own."""
+    """Into files of its own, which hold what is finished."""
     analytic, shapes = FAMILY["quick" if options.quick else "full" if options.full else "table"]
     sizes = dict.fromkeys(family.NAMES, analytic) | {family.SHAPES: shapes}
     found, began = {}, time.monotonic()
@@ -80,15 +84,14 @@ def measure_family(options):
         for name, size in sizes.items():
             courses = family.measure(name, *size, functools.partial(pool.map, chunksize=4))
             found[name] = family.facts(name, size[0]) | family.summary(courses)
+            write_family({"machine": words.machine(), "problems": found}, options.out)
             say(f"{name}: {len(courses)} searches, {size[0]} seeds; {time.monotonic() - began:.0f} s so far")
-    found = {"machine": words.machine(), "problems": found}
-    (options.out / "family.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    (options.out / "family.md").write_text(family_words.report(found), encoding="utf-8")
-    family_picture.draw(found["problems"], options.out / "family.png")
 
 
-FAMILY = {"quick": ((2, 16), (1, 16)), "table": ((5, 128), (6, 32)), "full": ((64, 128), (64, 32))}
-"""Seeds and samples, on the analytic problems and on Shapes World."""
+def write_family(found, out):
+    (out / "family.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (out / "family.md").write_text(family_words.report(found), encoding="utf-8")
+    family_picture.draw(found["problems"], out / "family.png")
 
 
 def measure_scoring(options):

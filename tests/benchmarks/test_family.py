@@ -177,3 +177,9 @@ def test_the_free_model_is_asked_for_exactly_what_the_budget_allows():
         outcome = overhead.searched(search, draws=False)
         spent = sum(entry.nfe for entry in outcome.lanes[0].archive.entries)
         assert spent == outcome.spent <= 32 * overhead.STEPS, way
+
+
+def test_every_search_of_a_problem_has_noises_of_its_own(analytic):
+    spaces = [analytic["linear"].evaluator(seed).space for seed in (0, 1, 63)]
+    drawn = torch.cat([space.seeded(space.seed + index) for space in spaces for index in (0, 1, 127)])
+    assert len(drawn.flatten(1).unique(dim=0)) == len(drawn)

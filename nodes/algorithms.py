@@ -3,7 +3,14 @@
 from comfy_api.latest import io
 
 from ..search import Budget, SearchError
-from ..search.algorithms import CoarseToFineSearch, EvolutionarySearch, RandomSearch, SpectralSearch, ZeroOrderSearch
+from ..search.algorithms import (
+    AutoSearch,
+    CoarseToFineSearch,
+    EvolutionarySearch,
+    RandomSearch,
+    SpectralSearch,
+    ZeroOrderSearch,
+)
 from ..search.budget import DEFAULT
 from . import sockets
 from .algorithm_face import CATEGORY, chained, closeness, face, given, share, whole
@@ -159,6 +166,27 @@ class CoarseToFineSearchNode(io.ComfyNode):
         return chained(CoarseToFineSearch(**settings), budget, after)
 
 
+class AutoSearchNode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return face(
+            "NS_AutoSearch",
+            "Auto Search",
+            "Say how much to spend, and it finds out how: it measures in the run what pays, new noises judged early or "
+            "children of the best, and says in the report what it did and why.",
+            io.Boolean.Input(
+                "measure",
+                default=True,
+                optional=True,
+                tooltip="Choose by what the run shows. Off: a fixed plan, to compare with.",
+            ),
+        )
+
+    @classmethod
+    def execute(cls, measure=True, candidates=None, budget=None, after=None):
+        return chained(AutoSearch(measure=measure, **given(candidates)), budget, after)
+
+
 class SearchBudget(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -242,5 +270,6 @@ NODES = [
     EvolutionarySearchNode,
     SpectralSearchNode,
     CoarseToFineSearchNode,
+    AutoSearchNode,
     SearchBudget,
 ]

@@ -37,10 +37,9 @@ def _summary(account: Account) -> list[str]:
         drawn,
         ("latent", " × ".join(map(str, account.shape))),
     ]
-    facts += [
-        (f"stage {n}", f"{s['name']}: {count(s['candidates'], 'candidate')}, {s['spent']:,} {unit}, {s['ended']}")
-        for n, s in enumerate(account.stages, 1)
-    ]
+    for n, s in enumerate(account.stages, 1):
+        did = f"{s['name']}: {count(s['candidates'], 'candidate')}, {s['spent']:,} {unit}, {s['ended']}"
+        facts += [(f"stage {n}", did), *(("", note) for note in s.get("notes", []))]
     facts += [("note", note) for note in account.notes]
     return [f"{name:<15} {fact}" for name, fact in facts]
 

@@ -36,7 +36,7 @@ class Account:
                higher (+1) or lower (-1) is better
     lanes      lines of each of the B searches of the latent batch
     stages     for each block: name, limit, spent (evaluations of latent rows), candidates, ended (why), begun
-               (how many lines each lane had when it began)
+               (how many lines each lane had when it began), notes (what the algorithm did and why)
     spent      evaluations of latent rows, counted at the model; `recalled` of them by earlier runs
     forwards   true forward passes of rows through the network (classifier-free guidance makes two)
     estimate   evaluations announced before the run (inf where only time limits it)
@@ -95,6 +95,7 @@ class Account:
                 "candidates": s.candidates,
                 "ended": s.ended,
                 "begun": list(s.begun),
+                "notes": list(s.notes),
             }
             for s in outcome.stages
         ]

@@ -31,6 +31,7 @@ class Stage:
 
     seconds  its limit of time, and in the end what is left of it; 0 for none
     begun    the length of each lane's archive when it began
+    notes    what the algorithm says that it did and why, a sentence each
     short    whether it last wanted to begin a round that cannot be paid for
     """
 
@@ -41,6 +42,7 @@ class Stage:
     candidates: int = 0
     ended: str = ""
     begun: tuple[int, ...] = ()
+    notes: list[str] = field(default_factory=list)
     short: bool = False
 
 
@@ -208,6 +210,7 @@ class _Run:
         for (search, asked), was_busy in zip(running, busy, strict=True):
             if was_busy and not asked:
                 search.tell()
+        stage.notes = _notes([search for search, _ in running])
         alive = [search.alive for search, _ in running]
         self.evaluator.keep([_kept(lane.archive, self.options.keep) for lane in self.lanes], alive)
         self.ledger.keep(alive)
@@ -284,6 +287,12 @@ class _Run:
 def _reached(archive: Archive, target: float) -> bool:
     best = archive.best()
     return best is not None and archive.value(best.recipe) >= target
+
+
+def _notes(searches: Sequence) -> list[str]:
+    """What the running algorithms of all lanes say."""
+    said = [(n, note) for n, search in enumerate(searches, 1) for note in getattr(search, "notes", ())]
+    return [f"Image {n} of {len(searches)}: {note}" if len(searches) > 1 else note for n, note in said]
 
 
 def _exclusion(result: Result, signs: Sequence[int], options: Options) -> str:

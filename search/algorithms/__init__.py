@@ -12,10 +12,12 @@ and the running search has
     ask(n)   up to n recipes that may be evaluated together; [] when it has no more to ask
     tell()   the rows of everything asked are in the archive now
     alive    recipes whose state on the path is still needed
+    notes    if it has any: what it did and why, a sentence each, for the report
 
 `ask` never depends on n but for how many recipes it gives: asking 1 + 1 and asking 2 give the same.
 """
 
+from .auto import AutoSearch
 from .backtracking import BacktrackingSearch
 from .coarse_to_fine import CoarseToFineSearch
 from .evolution import EvolutionarySearch
@@ -30,6 +32,7 @@ from .tree import TreeSearch
 from .zero_order import ZeroOrderSearch
 
 __all__ = [
+    "AutoSearch",
     "BacktrackingSearch",
     "CoarseToFineSearch",
     "EvolutionarySearch",

@@ -22,11 +22,12 @@ Plan = Iterator[Sequence[Recipe]]
 class Rounds:
     """The running search of a plan.
 
-    held  filled by the plan: states that it may come back to, besides those of the round under way
+    held   filled by the plan: states that it may come back to, besides those of the round under way
+    notes  filled by the plan: what it did and why, a sentence each
     """
 
-    def __init__(self, plan: Plan, lane: Lane, held: Sequence[Recipe] = ()):
-        self._plan, self._lane, self._held = plan, lane, held
+    def __init__(self, plan: Plan, lane: Lane, held: Sequence[Recipe] = (), notes: Sequence[str] = ()):
+        self._plan, self._lane, self._held, self.notes = plan, lane, held, notes
         self._round: list[Recipe] = []
         self._open: list[Recipe] = []  # of the round, not yet handed out
         self._begun = False

@@ -9,6 +9,7 @@ from .searching import Level, Searching, account, close, counted
 
 FAMILY = {
     "NS_SearchOverPaths": {"paths": 1, "branches": 1, "rounds": 2, "explore": 0.0, "first_stop": 0.25},
+    "NS_AutoSearch": {},
     "NS_SuccessiveHalving": {"width": 4, "cuts": 1},
     "NS_ParticleSearch": {"preset": "DAS", "particles": 3, "stops": 2},
     "NS_RolloverSearch": {"noises": 3, "legs": 2, "quota": 2},
@@ -30,6 +31,7 @@ def lab(comfy, tiny):
     ("NS_ParticleSearch", FAMILY["NS_ParticleSearch"], 2, "euler_ancestral"),
     ("NS_TreeSearch", FAMILY["NS_TreeSearch"], 2, "euler_ancestral"),
     ("NS_EvolutionarySearch", {"newcomers": 0.0, "mid_path": "0.25, 0.5"}, 2, "euler_ancestral"),
+    ("NS_AutoSearch", {}, 2, "euler"),
 ])  # fmt: skip
 def test_it_searches_within_its_budget_and_its_winner_comes_again(lab, node, own, rows, sampler_name):
     model, count = counted(lab.tiny.model)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from noise_search.search import Archive, Budget, NoiseSpace, Options, Recipe, SearchError
 from noise_search.search.algorithms import (
+    AutoSearch,
     BacktrackingSearch,
     CoarseToFineSearch,
     EvolutionarySearch,
@@ -40,6 +41,13 @@ few = settings(max_examples=12, deadline=None)
 generators = st.sampled_from([Gaussian(), SeedList((3, 4, 5))])
 
 FAMILY = {
+    "auto": st.builds(
+        AutoSearch,
+        width=st.integers(1, 6),
+        children=st.integers(1, 4),
+        measure=st.booleans(),
+        candidates=generators,
+    ),
     "halving": st.builds(
         SuccessiveHalving,
         width=st.integers(1, 6),

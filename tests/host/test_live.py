@@ -132,3 +132,34 @@ def test_a_value_that_changes_is_told_again(client):
     news = [lane for message in heard for lane in message["lanes"] if lane["candidates"]]
     assert all(lane["values_from"] == 0 and len(lane["values"]) == len_of(lane) for lane in news)
     assert news[-1]["values"] == board_of(client, run.prompt_id)["lanes"][0]["values"]
+
+
+def test_a_cheaper_look_at_unfinished_images_has_columns_of_its_own(client):
+    w = World(images=12, steps=4, seed=next(SEEDS), algorithm="NS_SuccessiveHalving")
+    w.graph.set(w.block, early_verifier=w.graph.add("NS_ImageStatistics"))
+    board = board_of(client, client.run(w.graph).prompt_id)
+    assert [c["name"] for c in board["columns"]][-1] == "early sharpness" and board["early"] == 1
+    (lane,) = board["lanes"]
+    for candidate, value in zip(lane["candidates"], lane["values"]):
+        assert (value is None) == (not candidate["complete"]) == (candidate["row"][0] is None)
+        assert (candidate["row"][-1] is None) == candidate["complete"]
+    assert any(not candidate["complete"] for candidate in lane["candidates"])
+
+
+def test_the_search_sampler_shows_itself_and_where_its_seed_is_typed(client):
+    w = World(images=3, steps=2, seed=next(SEEDS))
+    g = w.graph
+    seed = g.add("PrimitiveInt", value=w.seed)
+    noise = g.add("RandomNoise", noise_seed=seed)
+    sampler = g.add(
+        "NS_SearchSampler", noise=noise, latent_image=w.latent, vae=w.vae, verifier=w.verifier,
+        guider=g.add("BasicGuider", model=w.model, conditioning=w.positive),
+        sampler=g.add("KSamplerSelect", sampler_name="euler"),
+        sigmas=g.add("BasicScheduler", model=w.model, scheduler="simple", steps=2, denoise=1.0),
+        search=g.add("NS_RandomSearch", budget=w.budget),
+    )  # fmt: skip
+    report = g.add("NS_SearchReport", run=sampler.at(4))
+    del g[w.saved.id]
+    board = board_of(client, client.run(g).prompt_id)
+    assert board["nodes"] == [sampler.id, report.id] and board["seed_at"] == [seed.id, "value"]
+    assert len(board["lanes"][0]["candidates"]) == 3

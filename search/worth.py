@@ -48,3 +48,17 @@ def mean_best(scores: Sequence[float], m: int) -> float:
         mean += weight * score
         weight *= (i - m) / max(1, i - 1)
     return mean
+
+
+def exceeding(scores: Sequence[float]) -> float:
+    """E[X⁺]: the mean where most of X is above 0; else as if the upper half of X fell off exponentially, with k of n
+    scores above u < 0 by b on average: P(X > x) = k/n · exp(−(x − u)/b)."""
+    n, ordered = len(scores), sorted(scores, reverse=True)
+    if n < 2:
+        return 0.0
+    k = n // 2
+    u = ordered[k]
+    b = sum(x / k - u / k for x in ordered[:k])
+    if u >= 0 or b <= 0:
+        return sum(max(0.0, x) / n for x in scores)
+    return k / n * b * math.exp(u / b)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from noise_search import report
 from noise_search.search import Account, Budget, SearchError
 from noise_search.search.algorithms import AutoSearch, RandomSearch
-from noise_search.search.algorithms.auto import exceeding
 from noise_search.search.rank import rank_correlation, ranks
 from noise_search.search.trajectory import end_of, is_finished
+from noise_search.search.worth import exceeding
 
 from .test_run import Play, chain
 from .worlds import brightness
@@ -60,36 +60,34 @@ def test_where_early_scores_mislead_new_noises_are_soon_sampled_whole():
 
 def test_what_the_report_says_of_early_scores_is_what_the_archive_holds():
     run = play(40).go()
-    archive = run.outcome.lanes[0].archive
-    pairs = [
-        (archive.value(state), archive.value(recipe))
-        for recipe in told(run)
-        if len(recipe.moves) > 1 and not unfinished(recipe) and recipe.moves[-1][0] == "advance"
-        for state in [entry.recipe for entry in archive.entries if entry.recipe.moves == recipe.moves[:1]]
-        if state.noise == recipe.noise and all(move[0] == "advance" for move in recipe.moves) and end_of(state) == 2
-    ]
-    x, y = (torch.tensor(column) for column in zip(*pairs))
-    expected = torch.corrcoef(torch.stack([x.argsort().argsort(), y.argsort().argsort()]).double())[0, 1]
-    assert f"x̂0 after 2 of 12 steps ranked {len(pairs)} finished images" in notes(run)
+    archive, pairs = run.outcome.lanes[0].archive, []
+    for image in told(run):
+        if image.moves[:1] == (("advance", 0, 4),) and not unfinished(image) and "renoise" not in str(image.moves):
+            state = image.noise.then(image.moves[0])
+            pairs.append((archive.value(state), archive.value(image)))
+    x, y = (torch.tensor(column).argsort().argsort().double() for column in zip(*pairs))
+    expected = torch.corrcoef(torch.stack([x, y]))[0, 1]
+    assert f"x̂0 after 4 of 12 steps ranked {len(pairs)} finished images" in notes(run)
     assert f"with correlation {expected:.2f}" in notes(run)
 
 
-def test_children_are_denoised_anew_from_the_end_of_the_best():
+def test_children_are_denoised_anew_from_the_ends_of_the_best():
     run = play(40).go()
-    archive, best = run.outcome.lanes[0].archive, None
-    for entry in archive.entries:
-        up = entry.recipe.moves[-2] if len(entry.recipe.moves) > 1 else ("",)
-        if up[0] == "renoise":
-            assert up[1:3] in ((STEPS, 4), (STEPS, 6)) and entry.recipe.moves[-1][1:] == (up[2], STEPS)
-            parent = entry.recipe.moves[:-2]
-            assert parent in {best.recipe.moves, (("advance", 0, STEPS),)}
-        if (
-            entry is archive.entries[-1]
-            or entry.generation != archive.entries[archive.entries.index(entry) + 1].generation
-        ):
-            best = max(
-                (e for e in archive.entries[: archive.entries.index(entry) + 1] if e.complete), key=lambda e: e.row
-            )
+    entries, seen = run.outcome.lanes[0].archive.entries, set()
+    for entry in entries:
+        if entry.recipe.moves and entry.recipe.moves[-2:][0][0] == "renoise":
+            (_, end, up, _), last = entry.recipe.moves[-2:]
+            assert end == STEPS and last == ("advance", up, STEPS)
+            before = [e for e in entries if e.generation < entry.generation and e.complete]
+            ranked = [e.recipe for e in sorted(before, key=lambda e: -e.row[0])]
+            families = list(dict.fromkeys(recipe.noise for recipe in ranked))
+            best = [next(recipe for recipe in ranked if recipe.noise == noise) for noise in families]
+            parent = entry.recipe.noise.then(*entry.recipe.moves[:-2])
+            whole = parent.moves == (("advance", 0, STEPS),)
+            parents = best[:1] if up == 6 else [recipe for recipe in best if recipe.moves or recipe == best[0]][:3]
+            assert (parent.noise if whole else parent) in parents
+            seen.add(up)
+    assert seen == {4, 6}
 
 
 def test_it_goes_further_than_random_search_for_the_same_evaluations():
@@ -114,7 +112,7 @@ def test_a_sampler_that_cannot_be_cut_samples_all_whole():
     assert not any(recipe.moves for recipe in told(run))
     assert len(told(run)) == 30
     assert {recipe.draw for recipe in told(run)} == {"seed", "neighbour"}
-    assert notes(run).startswith("The sampling cannot be stopped on its way: every candidate was sampled whole.")
+    assert notes(run).startswith("The sampling cannot be stopped: every candidate was sampled whole.")
 
 
 @pytest.mark.parametrize("images", [2, 3, 4])

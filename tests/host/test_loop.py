@@ -54,7 +54,9 @@ def test_longer_than_a_chain(looped, images):
     assert loop.seeds == list(range(7, 7 + images)) == seeds(run)
 
 
-@pytest.mark.parametrize("node", ["NS_ZeroOrderSearch", "NS_EvolutionarySearch", "NS_CoarseToFineSearch"])
+@pytest.mark.parametrize(
+    "node", ["NS_ZeroOrderSearch", "NS_EvolutionarySearch", "NS_CoarseToFineSearch", "NS_AutoSearch"]
+)
 def test_noises_that_no_seed_draws(looped, node):
     loop = looped(images=9, algorithm=node, by="noise")
     value, noise, _, run = loop.run()

@@ -110,7 +110,7 @@ def measure(candidates: int, repeats: int, say=print) -> dict:
             min(milliseconds(ways(candidates * times)[way], draws=False) for _ in range(repeats)) for times in TIMES
         ]
         drawn = min(milliseconds(ways(candidates)[way], draws=True) for _ in range(repeats))
-        found[way] = {"asked": [round(ms, 3) for ms in asked], "drawn": round(drawn, 3)}
+        found[way] = {"asked": [round(ms, 3) for ms in asked], "drawn": round(drawn, 3), "repeats": repeats}
         say(f"{way}: {found[way]}")
     one = statistics.median(_draw() for _ in range(9))
     return {"candidates": candidates, "latent": list(LATENT), "one_noise": round(one, 3), "ways": found}
@@ -128,7 +128,7 @@ REPORT = """\
 Milliseconds for a candidate, nothing rendered: the algorithm, the archive, the recipes. {candidates} samples' worth \
 of evaluations, then 4 and 16 times as many; where a line rises the search grows faster than what it tries. The last \
 column draws the noises as well ({latent}), and holds the states of the path: drawing one such noise takes \
-{one_noise:.1f} ms, whoever asks for it. Processor time, least of some repeats.
+{one_noise:.1f} ms, whoever asks for it. Processor time, the least of the repeats.
 
 Tree Search and Backtracking Search are not quite linear: the one backs up all its nodes whenever a score has moved \
 the mean, the other compares a state with all seen at its stop. Neighbours and bands are exact to float64, which \
@@ -143,10 +143,10 @@ costs more than the drawing.
 def report(found: dict) -> str:
     sizes = [found["candidates"] * times for times in TIMES]
     lines = [
-        "| | " + " | ".join(f"{n} samples" for n in sizes) + f" | {sizes[0]}, with noises |",
-        "|---" * (len(sizes) + 2) + "|",
+        "| | " + " | ".join(f"{n} samples" for n in sizes) + f" | {sizes[0]}, with noises | repeats |",
+        "|---" * (len(sizes) + 3) + "|",
     ]
     for way, ms in found["ways"].items():
-        lines.append(f"| {way} | {' | '.join(f'{x:.2f}' for x in ms['asked'])} | {ms['drawn']:.2f} |")
+        lines.append(f"| {way} | {' | '.join(f'{x:.2f}' for x in ms['asked'])} | {ms['drawn']:.2f} | {ms['repeats']} |")
     named = {"latent": " × ".join(map(str, found["latent"])), "table": "\n".join(lines)}
     return REPORT.format(**named, **{name: found[name] for name in ("candidates", "one_noise", "machine")})

@@ -169,7 +169,7 @@ def test_what_searching_costs_is_measured_and_written_in_words(monkeypatch):
     found = overhead.measure(16, 1, say=lambda text: None)
     assert set(found["ways"]) == set(family.ways(16))
     text = words.report({"overhead": {**found, "machine": "any"}})
-    assert "| 16 samples | 32 samples | 16, with noises |" in text and "4 × 16 × 16" in text
+    assert "| 16 samples | 32 samples | 16, with noises | repeats |" in text and "4 × 16 × 16" in text
 
 
 def test_the_free_model_is_asked_for_exactly_what_the_budget_allows():

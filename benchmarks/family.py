@@ -153,6 +153,7 @@ def summary(courses: dict[str, Course], draws: int = 2000) -> dict:
     return {
         "seeds": seeds,
         "samples": samples,
+        "start": [round(float(rows[:, 0].mean()), 4) for rows in (courses[RANDOM].score, courses[RANDOM].watched)],
         "published": {
             f"{better} − {worse}": [interval(column) for column in (curves[better] - curves[worse])[:, at].T]
             for better, worse in PUBLISHED

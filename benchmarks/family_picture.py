@@ -30,7 +30,7 @@ def draw(problems: dict, path: Path) -> None:
         axes.set_title(name, loc="left", fontsize=11.5)
     handles = {line.get_label(): line for line in figure.axes[0].lines if not line.get_label().startswith("_")}
     figure.legend(handles.values(), handles, loc="outside lower center", ncols=8, fontsize=10.5, frameon=False)
-    figure.supxlabel("evaluations of the denoiser, in samples' worth", fontsize=10.5)
+    figure.axes[-2].set_xlabel("evaluations of the denoiser, in samples' worth", fontsize=10.5)
     figure.supylabel("score of the best image so far", fontsize=10.5)
     figure.savefig(path)
 

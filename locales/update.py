@@ -30,6 +30,8 @@ def main():
         client = Client(server.url)
         now = translations.english(client.object_info())
         client.close()
+        if not now[translations.FILES[0]]:
+            sys.exit(f"The pack was not loaded, and nothing is changed:\n{server.read_log()[-3000:]}")
     before = translations.read("en")
     for language in translations.LANGUAGES:
         translated = translations.read(language)

@@ -80,7 +80,7 @@ def report(found: dict) -> str:
     """family.md."""
     problems = found["problems"]
     head = HEAD.format(
-        full="64 seeds, about an hour",
+        full="on 64 seeds",
         steps=next(iter(problems.values()))["steps"],
         reach=reach(problems),
         problems=_table(["problem", "", "previews 12.5 %", "25 %", "50 %", "linear", "agreement"], _facts(problems)),

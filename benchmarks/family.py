@@ -18,6 +18,7 @@ import torch
 
 from ..search import Block, Budget, Options, Search, run
 from ..search.algorithms import (
+    AutoSearch,
     BacktrackingSearch,
     CoarseToFineSearch,
     EvolutionarySearch,
@@ -52,6 +53,7 @@ def ways(samples: int) -> dict[str, Search]:
 
     return {
         RANDOM: alone(RandomSearch()),
+        "auto": alone(AutoSearch()),
         "zero-order": alone(ZeroOrderSearch()),
         "evolutionary": alone(EvolutionarySearch()),
         "coarse to fine": alone(CoarseToFineSearch()),

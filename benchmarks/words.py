@@ -51,7 +51,8 @@ lags behind the first, more search only pleases the verifier.
 
 “More steps” is one sample with 4, 16, … × the steps. Nothing stands where a search is not yet itself: \
 “{first} random, then zero-order” is random search up to {first} samples, and one round over paths takes more than \
-4 samples. A search over paths counts its best finished image, not those of the round under way.
+4 samples. A search over paths counts its best finished image, not those of the round under way. Prompts are searched \
+ten at a time, side by side, each group from the same ten noises: torch's generator on the CPU reads 32 bits of a seed.
 
 {machine}.
 """

@@ -25,6 +25,7 @@ from ..search.algorithms import (
     ParticleSearch,
     RandomSearch,
     RolloverSearch,
+    ScreenedSearch,
     SearchOverPaths,
     SpectralSearch,
     SuccessiveHalving,
@@ -53,6 +54,7 @@ def ways(samples: int) -> dict[str, Search]:
 
     return {
         RANDOM: alone(RandomSearch()),
+        "screened": alone(ScreenedSearch()),
         "auto": alone(AutoSearch()),
         "zero-order": alone(ZeroOrderSearch()),
         "evolutionary": alone(EvolutionarySearch()),

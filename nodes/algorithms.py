@@ -8,6 +8,7 @@ from ..search.algorithms import (
     CoarseToFineSearch,
     EvolutionarySearch,
     RandomSearch,
+    ScreenedSearch,
     SpectralSearch,
     ZeroOrderSearch,
 )
@@ -187,6 +188,22 @@ class AutoSearchNode(io.ComfyNode):
         return chained(AutoSearch(measure=measure, **given(candidates)), budget, after)
 
 
+class ScreenedSearchNode(io.ComfyNode):
+    @classmethod
+    def define_schema(cls):
+        return face(
+            "NS_ScreenedSearch",
+            "Screened Search",
+            "Random search that learns, while it runs, to tell from a noise alone whether its image will be good, and "
+            "samples those that promise most. Where the noise tells nothing, it is random search and says so.",
+            whole("drawn", 16, "Noises drawn for each that is sampled, once screening is on. Drawing is cheap."),
+        )
+
+    @classmethod
+    def execute(cls, drawn=16, candidates=None, budget=None, after=None):
+        return chained(ScreenedSearch(drawn=drawn, **given(candidates)), budget, after)
+
+
 class SearchBudget(io.ComfyNode):
     @classmethod
     def define_schema(cls):
@@ -271,5 +288,6 @@ NODES = [
     SpectralSearchNode,
     CoarseToFineSearchNode,
     AutoSearchNode,
+    ScreenedSearchNode,
     SearchBudget,
 ]

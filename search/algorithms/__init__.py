@@ -26,6 +26,7 @@ from .paths import SearchOverPaths
 from .random_search import RandomSearch
 from .replay import Replay
 from .rollover import RolloverSearch
+from .screened import ScreenedSearch
 from .spectral import SpectralSearch
 from .successive_halving import SuccessiveHalving
 from .tree import TreeSearch
@@ -40,6 +41,7 @@ __all__ = [
     "RandomSearch",
     "Replay",
     "RolloverSearch",
+    "ScreenedSearch",
     "SearchOverPaths",
     "SpectralSearch",
     "SuccessiveHalving",

@@ -10,6 +10,7 @@ from .searching import Level, Searching, account, close, counted
 FAMILY = {
     "NS_SearchOverPaths": {"paths": 1, "branches": 1, "rounds": 2, "explore": 0.0, "first_stop": 0.25},
     "NS_AutoSearch": {},
+    "NS_ScreenedSearch": {},
     "NS_SuccessiveHalving": {"width": 4, "cuts": 1},
     "NS_ParticleSearch": {"preset": "DAS", "particles": 3, "stops": 2},
     "NS_RolloverSearch": {"noises": 3, "legs": 2, "quota": 2},

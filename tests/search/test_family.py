@@ -16,6 +16,7 @@ from noise_search.search.algorithms import (
     ParticleSearch,
     RandomSearch,
     RolloverSearch,
+    ScreenedSearch,
     SpectralSearch,
     SuccessiveHalving,
     TreeSearch,
@@ -48,6 +49,7 @@ FAMILY = {
         measure=st.booleans(),
         candidates=generators,
     ),
+    "screened": st.builds(ScreenedSearch, drawn=st.integers(1, 5), candidates=generators),
     "halving": st.builds(
         SuccessiveHalving,
         width=st.integers(1, 6),

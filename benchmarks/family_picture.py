@@ -6,7 +6,8 @@ from pathlib import Path
 
 from .family import PATHS, RANDOM, checkpoints
 
-# Okabe and Ito's palette, which colour-blind readers tell apart; markers say it once more. The others are thin grey.
+# Okabe and Ito's palette, which colour-blind readers tell apart, but for its pale yellow; markers say it once more.
+# The others are thin grey.
 STYLES = {
     RANDOM: ("#000000", "x"),
     "zero-order": ("#E69F00", "s"),
@@ -15,7 +16,7 @@ STYLES = {
     PATHS: ("#CC79A7", "D"),
     "tree": ("#0072B2", "o"),
     "BFS": ("#D55E00", "P"),
-    "auto": ("#F0E442", "*"),
+    "auto": ("#5B2A86", "*"),
 }
 
 
@@ -30,7 +31,7 @@ def draw(problems: dict, path: Path) -> None:
         _panel(axes, problem)
         axes.set_title(name, loc="left", fontsize=11.5)
     handles = {line.get_label(): line for line in figure.axes[0].lines if not line.get_label().startswith("_")}
-    figure.legend(handles.values(), handles, loc="outside lower center", ncols=8, fontsize=10.5, frameon=False)
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=5, fontsize=10.5, frameon=False)
     figure.axes[-2].set_xlabel("evaluations of the denoiser, in samples' worth", fontsize=10.5)
     figure.supylabel("score of the best image so far", fontsize=10.5)
     figure.savefig(path)

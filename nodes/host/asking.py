@@ -10,7 +10,7 @@ from collections.abc import Callable
 import comfy.model_management
 
 from ...verifiers.human_pick import PICK, RATE, Question
-from . import context, page
+from . import context, live, page
 from .pictures import to_picture
 
 LARGEST = 768  # pixels of a picture on the page
@@ -70,6 +70,7 @@ def asker(seconds: float) -> Callable[[Question], list[int] | None]:
         if not page.anyone_there():
             return None
         pending = Pending(question, seconds)
+        live.tell(pending.prompt_id)
         PENDING[pending.token] = pending
         page.send("question", pending.content())
         try:

@@ -20,7 +20,7 @@ from ...search.run import Outcome
 from . import page
 from .context import Running
 
-EVERY = 0.3  # seconds between two messages, at least, where nothing new was found
+EVERY = 0.3  # seconds between two messages, at least
 BEST = 6  # candidates shown as pictures
 BOARDS: OrderedDict[str, Board] = OrderedDict()
 """The last searches, by token."""
@@ -41,7 +41,6 @@ class Board:
     unit       what is counted: "evaluations" or "images"
     sampler    the node whose seed draws candidate 0
     key        of the search's content
-    total      how many of the unit it may spend
     pictures   why there can be none, or ""
     """
 
@@ -95,24 +94,29 @@ class Board:
     def enough(self) -> bool:
         return self._stop and self._found
 
-    def told(self, outcome: Outcome, pictures: Mapping[tuple[int, str], Image.Image]) -> None:
+    def begin(self, total: float) -> None:
+        """total: how many of the unit it may spend."""
+        self.total = total
+        self.tell()
+
+    def told(self, outcome: Outcome, spent: int, pictures: Mapping[tuple[int, str], Image.Image]) -> None:
         """After each generation. pictures: (lane, recipe id) -> what was decoded of it."""
         for (lane, id), picture in pictures.items():
             PICTURES[self.key, lane, id] = page.jpeg(picture, THUMBNAIL)
         while len(PICTURES) > MOST_PICTURES:
             PICTURES.popitem(last=False)
         self._found, self._outcome = all(outcome.winners), outcome
-        self.moved(self._spent)
+        self.moved(spent)
 
     def moved(self, spent: int) -> None:
         """So many evaluations were spent, those that the history told included."""
         self._spent = spent
         if time.monotonic() - self._said > EVERY:
-            self._send()
+            self.tell()
 
     def done(self, spent: int, ended: str) -> None:
         self._spent, self.ended = spent, ended
-        self._send()
+        self.tell()
 
     def content(self, known: Sequence[int] = ()) -> dict:
         """What a page is told that has heard of `known` candidates of each lane; all of them by default."""
@@ -132,7 +136,8 @@ class Board:
             "lanes": lanes,
         }
 
-    def _send(self) -> None:
+    def tell(self) -> None:
+        """Send pages what is new."""
         self._said = time.monotonic()
         self._seconds = self._said - self._began
         if self._outcome:
@@ -179,6 +184,13 @@ def picture(token: str, lane: int, id: str) -> bytes | None:
     """The JPEG of a candidate, where it was kept."""
     board = BOARDS.get(token)
     return PICTURES.get((board.key, lane, id)) if board else None
+
+
+def tell(prompt_id: str) -> None:
+    """Send pages what is new of a graph's searches, before a long wait."""
+    for board in list(BOARDS.values()):
+        if board.prompt_id == prompt_id and not board.ended:
+            board.tell()
 
 
 def _show(board: Board) -> None:

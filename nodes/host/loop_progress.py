@@ -23,7 +23,7 @@ class LoopProgress:
     ):
         self._shown_on, self._name, self._images, self._values = now.displayed(node), name, images, values
         self.board = Board(now, node, name, [("score", True, sign)], key, unit="images", sampler=seeded)
-        self.board.total = images
+        self.board.begin(images)
         self._pictures: dict = {}  # of the candidates that the board was not told of
         self._bar = comfy.utils.ProgressBar(1 if math.isinf(images) else int(images), node_id=node)
         self._began = self._said = time.monotonic()
@@ -41,8 +41,7 @@ class LoopProgress:
     def told(self, outcome: Outcome) -> None:
         """After each candidate, those of the history too."""
         winner, done = outcome.winners[0], outcome.spent
-        self.board.moved(done)
-        self.board.told(outcome, self._pictures)
+        self.board.told(outcome, done, self._pictures)
         self._pictures = {}
         picture = None
         if winner is not None and winner.recipe.id != self._best:

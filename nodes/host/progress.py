@@ -57,7 +57,8 @@ class Progress:
         )
 
     def announce(self, evaluations: float, evaluator, notes: list[str]) -> None:
-        self._evaluator, self._total, self.board.total = evaluator, evaluations, evaluations
+        self._evaluator, self._total = evaluator, evaluations
+        self.board.begin(evaluations)
         self._bar = comfy.utils.ProgressBar(1 if math.isinf(evaluations) else int(evaluations))
         images = f" = {evaluations / (evaluator.whole * self._call.rows):g} images" if evaluator.whole else ""
         size = "as the time allows" if math.isinf(evaluations) else f"up to {evaluations:.0f} evaluations{images}"
@@ -86,8 +87,8 @@ class Progress:
                 self._best_place, better = place, picture_of(self._scorer.thumbnails[place])
         pictures = {place: to_picture(image) for place, image in self._scorer.thumbnails.items()}
         self._scorer.thumbnails.clear()
+        self.board.told(outcome, self._spent(), pictures)
         self._update(better)
-        self.board.told(outcome, pictures)
         self._say(self._line())
 
     def done(self, account) -> None:

@@ -71,6 +71,16 @@ def test_a_round_of_many_is_asked_in_parts(client):
     assert is_like(*run.images(w.saved), person.seen[-1][0])
 
 
+def test_pages_know_what_was_spent_before_they_are_asked(client):
+    w = asking(images=5)
+    client.heard = person = Person(client.url)
+    client.run(w.graph)
+    order = [e for e in client.events if e.type in ("noise_search.board", "noise_search.question")]
+    asked = next(n for n, e in enumerate(order) if e.type == "noise_search.question")
+    before = order[asked - 1].data
+    assert len(person.asked) == 1 and before["spent"] == before["total"] == 15
+
+
 def test_a_screen_shows_a_few(client):
     w = asking(images=8, shown=2, screen=True)
     client.heard = person = Person(client.url)

@@ -8,6 +8,7 @@ import pytest
 import requests
 from PIL import Image
 
+from .test_server_loop import HiresFix
 from .test_server_search import World, same
 
 SEEDS = itertools.count(700_000, 1000)
@@ -43,10 +44,15 @@ def test_the_board_is_what_the_report_says(client):
     assert board["nodes"] == [w.block.id, report.id] and board["seed_at"] == [w.sampler.id, "seed"]
 
 
+def told(client, run):
+    return [e.data for e in client.events if e.type == "noise_search.board" and e.data["prompt"] == run.prompt_id]
+
+
 def test_messages_bring_what_is_new(client):
     w = World(images=12, steps=2, seed=next(SEEDS), batch=1)
     run = client.run(w.graph)
-    messages = [e.data for e in client.events if e.type == "noise_search.board" and e.data["prompt"] == run.prompt_id]
+    messages = told(client, run)
+    assert (messages[0]["spent"], messages[0]["total"], messages[0]["lanes"]) == (0, 24, [])
     known = []
     for message in messages:
         for lane in message["lanes"]:
@@ -54,6 +60,13 @@ def test_messages_bring_what_is_new(client):
             known += lane["candidates"]
     assert known == board_of(client, run.prompt_id)["lanes"][0]["candidates"] and len(known) == 12
     assert messages[-1]["ended"] == "budget spent" and not messages[0]["ended"]
+
+
+def test_a_message_of_a_loop_has_all_that_it_counts(client):
+    run = client.run(HiresFix(images=6, seed=next(SEEDS)).graph)
+    messages = told(client, run)
+    assert [(m["spent"], m["total"], m["lanes"]) for m in messages[:1]] == [(0, 6, [])]
+    assert all(m["spent"] == sum(map(len_of, m["lanes"])) for m in messages) and messages[-1]["spent"] == 6
 
 
 def test_every_candidate_has_a_small_picture_for_now(client):
@@ -128,8 +141,7 @@ def test_a_value_that_changes_is_told_again(client):
                         verifier_2=w.graph.add("NS_ImageStatistics"))  # fmt: skip
     w.graph.set(w.block, verifier=ranks)
     run = client.run(w.graph)
-    heard = [e.data for e in client.events if e.type == "noise_search.board" and e.data["prompt"] == run.prompt_id]
-    news = [lane for message in heard for lane in message["lanes"] if lane["candidates"]]
+    news = [lane for message in told(client, run) for lane in message["lanes"] if lane["candidates"]]
     assert all(lane["values_from"] == 0 and len(lane["values"]) == len_of(lane) for lane in news)
     assert news[-1]["values"] == board_of(client, run.prompt_id)["lanes"][0]["values"]
 

@@ -9,9 +9,12 @@ The real `search.run` with the real algorithms and budgets. A new algorithm is o
 from __future__ import annotations
 
 import functools
+import hashlib
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -38,7 +41,7 @@ from . import problems
 from .helps import bests
 from .plain import plain
 
-RANDOM, PATHS = "random", "paths"
+RANDOM, PATHS, AUTO, UNMEASURED = "random", "paths", "auto", "auto unmeasured"
 TOP = 8  # how many of the best are compared with each other
 SHAPES = "Shapes World"
 NAMES = [problem.name for problem in problems.analytic()]
@@ -55,13 +58,16 @@ def ways(samples: int) -> dict[str, Search]:
     return {
         RANDOM: alone(RandomSearch()),
         "screened": alone(ScreenedSearch()),
-        "auto": alone(AutoSearch()),
+        AUTO: alone(AutoSearch()),
+        UNMEASURED: alone(AutoSearch(measure=False)),
         "zero-order": alone(ZeroOrderSearch()),
         "evolutionary": alone(EvolutionarySearch()),
+        "evolution on the way": alone(EvolutionarySearch(mid_path=(1 / 3, 2 / 3))),
         "coarse to fine": alone(CoarseToFineSearch()),
         "spectral": alone(SpectralSearch()),
         "halving": alone(SuccessiveHalving()),
         PATHS: alone(SearchOverPaths()),
+        "ε-greedy paths": alone(SearchOverPaths(rounds=2)),
         "backtracking": alone(BacktrackingSearch()),
         "rollover": alone(RolloverSearch()),
         "tree": alone(TreeSearch()),
@@ -115,18 +121,40 @@ def trial(problem: str, seeds: int, way: str, samples: int, seed: int) -> Trial:
     return Trial(list(score), list(watched), len(archive), apart)
 
 
-def measure(name: str, seeds: int, samples: int, each: Callable = map) -> dict[str, Course]:
-    """Every way on one problem.
+def measure(
+    name: str,
+    seeds: int,
+    samples: int,
+    each: Callable = map,
+    only: Sequence[str] = (),
+    scratch: Path | None = None,
+) -> dict[str, Course]:
+    """Ways on one problem.
 
-    each  like `map`; that of a pool of processes makes the searches side by side
+    each     like `map`; that of a pool of processes makes the searches side by side
+    only     these ways; all by default
+    scratch  remembers the course of each, for as long as its settings and its algorithm's file stay as they are
     """
-    tasks = [(name, seeds, way, samples, seed) for way in ways(samples) for seed in range(seeds)]
-    trials = iter(each(trial, *zip(*tasks)))
-    return {way: _course([next(trials) for _ in range(seeds)]) for way in ways(samples)}
+    return {way: _course(name, seeds, way, samples, each, scratch) for way in only or ways(samples)}
 
 
-def _course(trials: Sequence[Trial]) -> Course:
-    return Course(*(np.array([getattr(t, name) for t in trials]) for name in Trial.__dataclass_fields__))
+def _course(name: str, seeds: int, way: str, samples: int, each: Callable, scratch: Path | None) -> Course:
+    fields = Trial.__dataclass_fields__
+    file = scratch and scratch / f"family-{_digest(name, seeds, way, samples)}.npz"
+    if file and file.exists():
+        with np.load(file) as held:
+            return Course(*(held[field] for field in fields))
+    trials = list(each(trial, *zip(*[(name, seeds, way, samples, seed) for seed in range(seeds)])))
+    course = Course(*(np.array([getattr(t, field) for t in trials]) for field in fields))
+    if file:
+        np.savez(file, **{field: getattr(course, field) for field in fields})
+    return course
+
+
+def _digest(name: str, seeds: int, way: str, samples: int) -> str:
+    search = ways(samples)[way]
+    sources = [inspect.getsource(inspect.getmodule(type(block.algorithm))) for block in search.blocks]
+    return hashlib.sha256(repr((name, seeds, samples, search, sources)).encode()).hexdigest()[:16]
 
 
 def facts(name: str, seeds: int) -> dict:

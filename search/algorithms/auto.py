@@ -18,6 +18,7 @@ from .rounds import Plan, Rounds
 STOPS = {1 / 3: 0.6, 1 / 2: 0.8}  # shares of the steps after which x̂0 may be judged, and what is assumed of
 WEIGHT, ENOUGH = 4, 0.5  # its correlation with final scores beforehand; for how many images that counts; what suffices
 LATEST = 16  # images of a way from which its gain is read
+FIRST = 6  # images' worth of evaluations spent on new noises before the best has children
 SHARE = 8  # each way has at least one evaluation in so many
 CHECKED = 8  # images whose x̂0 is compared with their final scores before that alone decides what is finished
 
@@ -29,13 +30,13 @@ class AutoSearch:
 
     new noises     are denoised a little, and the best quarter by x̂0 is finished. Where x̂0 is judged, after 1/3 or 1/2
                    of the steps, is the first place where it ranks finished images as their final scores do; where
-                   there is none, noises are sampled whole.
+                   there is none, noises are sampled whole, and so are the first few, as in random search.
     far children   of the best images of the best noises: a finished image is noised again, back to 1/3 of the steps,
                    and denoised anew.
     near children  of the best image alone, from 1/2 of the steps. A best that was sampled whole is first denoised
                    once more on the path, for the price of an image.
 
-    width     noises begun in a round
+    width     noises begun in a round; a quarter of them in the first, half of them in the next
     children  images of a round of children
     measure   off: the ways take turns, and x̂0 is judged after 1/3 of the steps, whatever comes of it
 
@@ -129,6 +130,9 @@ class Course:
         ways = [way for way in self._ways if way.open and self._number(way)]
         if not ways:
             return None
+        fresh = ways[0] if ways[0].back is None else None
+        if self._cut and fresh and fresh.spent < FIRST * self._lane.steps:
+            return fresh
         if not self._settings.measure:
             return min(ways, key=lambda way: way.spent)
         starved = [way for way in ways if SHARE * way.spent <= sum(way.spent for way in self._ways)]
@@ -190,6 +194,10 @@ class Course:
         few, judged = math.ceil(width / 2), self._judged()
         if not self._cut:
             return few, 0
+        if not self._ways[0].made:  # as random search begins
+            few, judged = math.ceil(width / 4), 0
+        elif not self._finished:
+            width = few
         plans = [(n, judged) for n in range(width, width // 3, -1) if judged]  # of fewer there is little to choose
         plans += [(n, 0) for n in range(few, 0, -1)]
         return next((plan for plan in plans if lane.affords(self._cost(*plan))), (0, 0))
@@ -202,7 +210,7 @@ class Course:
 
     def _finishes(self, number: int) -> int:
         """How many of so many begun noises are finished."""
-        return min(number, math.ceil(number / 4) + self._checks())
+        return min(number, max(1, number // 4) + self._checks())
 
     def _checks(self) -> int:
         """Of these, how many whatever their x̂0: what it says of the others is measured on them."""

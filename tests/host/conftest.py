@@ -1,5 +1,6 @@
 """Fixtures for tests against the real ComfyUI. Without a ComfyUI these tests are left out, and said to be."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -14,11 +15,10 @@ from noise_search.search.history import History
 
 from . import tiny_models
 from .in_process import Host
-from .page import FLAGS, Page, chromium
+from .page import FLAGS, OUTPUT, Page, chromium
 
 HERE = Path(__file__).parent
 HISTORY = "user/noise_search/history.sqlite"
-OUTPUT = HERE.parent / "output"  # kept after the run: screenshots, the server's log
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +39,8 @@ def base(tmp_path_factory):
     yield base
     OUTPUT.mkdir(exist_ok=True)
     if (base / "server.log").exists():
-        shutil.copy2(base / "server.log", OUTPUT)
+        worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+        shutil.copy2(base / "server.log", OUTPUT / f"server {worker}.log")
     shutil.rmtree(base, ignore_errors=True)
 
 
@@ -150,8 +151,7 @@ def locale():
 @pytest.fixture
 def page(browser, server, locale):
     """ComfyUI's page, freshly opened (see page.Page)."""
-    OUTPUT.mkdir(exist_ok=True)
-    page = Page(browser, server.url, OUTPUT, locale)
+    page = Page(browser, server.url, locale)
     yield page
     page.close()
 

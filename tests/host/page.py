@@ -2,6 +2,9 @@
 
 import json
 import shutil
+from pathlib import Path
+
+OUTPUT = Path(__file__).parents[1] / "output"  # kept after the run: screenshots, the server's log
 
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -18,10 +21,10 @@ def chromium():
 class Page:
     """The server's page. `tab` is Playwright's own page object; `errors` is what the page complained of."""
 
-    def __init__(self, browser, url, folder, locale="en-US"):
+    def __init__(self, browser, url, locale="en-US"):
         self.tab = browser.new_page(viewport={"width": 1600, "height": 1000}, locale=locale)
         self.tab.set_default_timeout(120_000)
-        self.folder, self.errors = folder, []
+        self.errors = []
         self.tab.on("pageerror", lambda error: self.errors.append(error.stack or str(error)))
         self.tab.goto(url)
         self.tab.wait_for_function("window.app?.graph && window.app.extensionManager", timeout=120_000)
@@ -72,11 +75,12 @@ class Page:
         )
 
     def screenshot(self, name, fit=True):
-        """Into the folder kept after the test run: the whole graph, or what a person sees on opening it."""
+        """Into OUTPUT: the whole graph, or what a person sees on opening it."""
         if fit:
             self.tab.evaluate("() => { app.graph.nodes.length && app.canvas.fitViewToSelectionAnimated() }")
         self.tab.wait_for_timeout(1000)
-        path = self.folder / f"{name}.png"
+        OUTPUT.mkdir(exist_ok=True)
+        path = OUTPUT / f"{name}.png"
         self.tab.screenshot(path=path)
         return path
 

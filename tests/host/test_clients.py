@@ -46,7 +46,7 @@ def saved(base):
 @pytest.fixture(scope="module")
 def first(browser, server, base):
     """(the page's own form of the graph, its API form, the PNG) of the first run."""
-    page = Page(browser, server.url, None)
+    page = Page(browser, server.url)
     page.load(edited())
     assert page.run() == "execution_success"
     made = page.workflow(), page.api(), newest(base)

@@ -152,7 +152,7 @@ def test_it_comes_back_after_a_reload_in_mid_search(page, stopping):
 
 def test_two_pages_show_the_same(page, browser, server, client, stopping):
     page.load(searching(LONG))
-    other = Page(browser, server.url, page.folder)
+    other = Page(browser, server.url)
     other.load(page.workflow())
     queue(page)
     panels = [Panel(each, SEARCH) for each in (page, other)]

@@ -118,7 +118,7 @@ def test_ratings(page):
 
 
 def test_the_first_of_two_tabs_answers(page, browser, server):
-    other = Page(browser, server.url, page.folder)
+    other = Page(browser, server.url)
     page.load(picking())
     queue(page)
     asked(page)
@@ -132,7 +132,7 @@ def test_the_first_of_two_tabs_answers(page, browser, server):
 
 
 def test_a_page_that_is_opened_later_shows_the_question(page, browser, server):
-    first = Page(browser, server.url, page.folder)
+    first = Page(browser, server.url)
     first.load(picking())
     prompt = queue(first)
     asked(first)

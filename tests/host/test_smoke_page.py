@@ -14,7 +14,7 @@ OPEN_DEFAULT = "async () => { await app.loadGraphData() }"
 @pytest.fixture(scope="module")
 def default(browser, server, template_models):
     """The page's default workflow; it asks for the SD 1.5 checkpoint that a stand-in is there for."""
-    page = Page(browser, server.url, None)
+    page = Page(browser, server.url)
     page.tab.evaluate(OPEN_DEFAULT)
     yield page.workflow()
     page.close()

@@ -49,7 +49,7 @@ def arguments():
     parser.add_argument("--comfyui", metavar="DIR", help="where ComfyUI is")
     parser.add_argument("--here", action="store_true", help="use this Python as it is, install nothing")
     parser.add_argument("--out", metavar="DIR", type=Path, help="where the files go; of statistics, the file")
-    parser.add_argument("--images", metavar="N", type=int, default=32, help="how many images to try")
+    parser.add_argument("--images", metavar="N", type=int, default=32, help="how many images' worth to spend")
     parser.add_argument("--prompt", help="what to draw, in Shapes World's words")
     parser.add_argument("--seed", type=int, default=16, help="the seed that a plain run would have used")
     parser.add_argument("--serve", action="store_true", help="leave ComfyUI's page open, the template loaded")

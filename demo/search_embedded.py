@@ -10,7 +10,7 @@ from PIL import Image
 
 from .. import report
 from ..search import Account, Block, Budget, NoiseSpace, Options, Search, run
-from ..search.algorithms import RandomSearch
+from ..search.algorithms import AutoSearch
 from ..search.plan import estimate
 from ..search.space import seeded_noise
 from ..verifiers import Verifier, watch
@@ -22,12 +22,12 @@ BEST = 7  # candidates beside the plain image in the gallery
 
 
 def main(out: Path, images: int, prompt: str, seed: int) -> Account:
-    """Search `images` noises from `seed` on, write pictures, report and history into `out`."""
+    """Spend what `images` images cost, from the noise of `seed` on; write pictures, report and history into `out`."""
     began = time.monotonic()
     space = NoiseSpace(seeded_noise(torch.zeros(1, *LATENT), seed), seed)
     verifier = watch(Verifier.of(ShapesVerifier()), Verifier.of(ShapesOracle()))
     evaluator = WorldEvaluator(load_world(), space, prompt, verifier)
-    search = Search((Block(RandomSearch(), Budget(images=images)),))
+    search = Search((Block(AutoSearch(), Budget(images=images)),))
     options = Options(keep=BEST + 1, names=verifier.names)
     outcome = run(search, evaluator, space, evaluator.archive, options)
     account = Account.of(

@@ -11,7 +11,7 @@ from .graph import Graph
 from .server import Server
 
 PROMPT = "a red circle left of a blue square and above a small green triangle"
-TEMPLATE = "shapes_world_random_search"
+TEMPLATE = "shapes_world_auto_search"
 
 
 def main(comfyui, options):
@@ -50,7 +50,7 @@ def search_graph(images, prompt, seed):
     latent = g.add("EmptyLatentImage", width=256, height=256)
     judge, truth = g.add("NS_ShapesVerifier"), g.add("NS_ShapesOracle")
     verifier = g.add("NS_WatchVerifier", verifier=judge, watched=truth)
-    search = g.add("NS_RandomSearch", budget=g.add("NS_SearchBudget", images=images))
+    search = g.add("NS_AutoSearch", budget=g.add("NS_SearchBudget", images=images))
     block = g.add("NS_SearchWithKSampler", model=model, search=search, verifier=verifier, vae=vae)
 
     def image(model):
@@ -98,7 +98,7 @@ def summary(place, account, started, out):
     plain, best = account.plain(), account.best()
     print(f"found        {place}")
     print(f"score        {plain.value:.4f} for the plain image, {best.value:.4f} for the best one found")
-    print(f"evaluations  {account.spent:,} of the denoiser, for {len(account.lanes[0])} images")
+    print(f"evaluations  {account.spent:,} of the denoiser, for {len(account.lanes[0])} candidates")
     print(f"time         {account.seconds:.1f} s of search, {time.monotonic() - started:.1f} s in all")
     files = "before_after.png, curve.png, gallery.png, report.txt, history.json …"
     print(f"files        {out}: {files}", flush=True)

@@ -3,15 +3,24 @@
 import pytest
 import torch
 
-from noise_search.search import Recipe
+from noise_search.demo.evaluator import WorldTrajectory
+from noise_search.demo.world import load_world
+from noise_search.search import NoiseSpace, Recipe
 from noise_search.search.space import seeded_noise
+from noise_search.search.trajectory import Path
 
 from .searching import Level, Searching, account, close, counted
+from .test_shapes_world import PROMPT, Shapes
 
 
 @pytest.fixture(scope="module")
 def lab(comfy, tiny):
     return Searching(comfy, tiny)
+
+
+@pytest.fixture(scope="module")
+def shapes(comfy):
+    return Shapes(comfy)
 
 
 class Falling(Level):
@@ -73,6 +82,27 @@ def test_it_is_what_stock_nodes_give_on_those_sigmas(lab):
     )  # fmt: skip
     assert close(replayed[0]["samples"], expected)
     assert not close(replayed[0]["samples"], like)
+
+
+def test_shapes_world_goes_the_same_way_with_and_without_comfyui(shapes):
+    from noise_search.nodes.host.noise import RecipeNoise
+
+    call, positive = shapes.host.call, shapes.encode(PROMPT)
+    moves = ("advance", 0, 3), ("renoise", 3, 1.3, "5"), ("advance", 1.3, 4), ("renoise", 4, 3.8, "6")
+    recipe = Recipe("seed", "7").then(*moves, ("advance", 3.8, 6))
+    start = seeded_noise(torch.zeros(1, 3, 32, 32), 7)
+    path, space = Path(), NoiseSpace(start, 7)
+    with torch.inference_mode():
+        path.solve(WorldTrajectory(load_world(), [PROMPT], 6, 1.0), space, [[recipe]], 1)
+    (budget,) = call("NS_SearchBudget", images=1)
+    replayed = call(
+        "NS_SearchSampler", noise=RecipeNoise(start, (recipe,), (), "7"), latent_image=shapes.empty(),
+        guider=call("CFGGuider", model=shapes.model, positive=positive, negative=positive, cfg=1.0)[0],
+        sampler=call("KSamplerSelect", sampler_name="euler")[0], verifier=Level().verifier,
+        sigmas=call("BasicScheduler", model=shapes.model, scheduler="simple", steps=6, denoise=1.0)[0],
+        search=call("NS_RandomSearch", budget=budget)[0],
+    )  # fmt: skip
+    assert close(replayed[0]["samples"], path.gather([[recipe]]))
 
 
 CASES = {

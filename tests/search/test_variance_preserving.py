@@ -4,15 +4,19 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from noise_search.search import SearchError
+from noise_search.search import Archive, SearchError
 from noise_search.search.algorithms import RolloverSearch
+from noise_search.search.algorithms.rollover import CONVERSIONS
+from noise_search.search.lane import Lane
 from noise_search.search.places import at
 from noise_search.search.trajectory import end_of
 from noise_search.search.variance_preserving import integral, integral_at, published, raised, share_at, time_of
 
 from .test_algorithms import Bench
-from .worlds import Flow, Mixture, straight
+from .worlds import Flow, Mixture, first, straight
 
 LEVELS = {  # t: T(t) = ½t²(20 − 0.1) + 0.1t, α = e^(−T/2), σ = √(1 − e^(−T)), σ / (α + σ)
     0.2: (0.418, 0.811395235643, 0.584497879872, 0.418726816097),
@@ -111,6 +115,23 @@ def test_a_leg_that_would_hardly_raise_draws_no_second_child():
         t, lower = time_of(noise[stop]), time_of(noise[below])
         several = 1.8 * (t**5 - lower**5) >= 0.01
         assert (ends.count(below) > ends.count(11)) == (several and below < 11), below
+
+
+@given(
+    st.lists(st.floats(0, 1), min_size=3, max_size=12).map(lambda shares: sorted(shares, reverse=True)),
+    st.sampled_from(list(CONVERSIONS)),
+    st.integers(1, 6),
+)
+@settings(deadline=None)
+def test_whatever_the_schedule_stops_fall_and_children_rise(noise, conversion, legs):
+    """It may begin below 1, end above 0, and stand still."""
+    lane = Lane(Archive(first, (1,)), None, len(noise) - 1, noise=noise)
+    search = RolloverSearch(legs=legs, conversion=conversion)
+    stops = search.stops(lane)
+    assert stops[0] == 1 and stops[-1] == lane.steps and stops == sorted(set(stops))
+    for stop, below in zip(stops, stops[1:]):
+        assert 0 <= search._raised(lane, stop, below) <= stop
+    assert search.least(lane) > 0
 
 
 def test_what_is_no_conversion_is_said():

@@ -16,6 +16,7 @@ import torch
 
 from ..search import Archive, NoiseSpace, Options, Outcome, Recipe, Result, Search, run
 from ..search.evaluation import Slot
+from ..search.places import Place, descent
 from ..search.space import seeded_noise
 from ..search.trajectory import Ledger, Path
 from .family import TOP, ways
@@ -33,13 +34,14 @@ class Free:
     """
 
     steps = whole = STEPS
+    noise = torch.linspace(1, 0, STEPS + 1).tolist()
 
     def __init__(self, space: NoiseSpace, draws: bool):
         self.space, self.draws = space, draws
         self._path = Path() if draws else Ledger()
 
-    def path_cost(self, i: int, j: int) -> int:
-        return j - i
+    def path_cost(self, i: Place, j: int) -> int:
+        return len(descent(i, j)) - 1
 
     def cost(self, slots: Sequence[Slot]) -> int:
         paths = [slot for slot in slots if slot[0].moves]

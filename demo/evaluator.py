@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import torch
 
 from ..search import Archive, NoiseSpace, Recipe, Result
 from ..search.evaluation import Slot
 from ..search.glimpses import Glimpses, Glimpsing, steps_at
+from ..search.places import Place, at, descent
 from ..search.trajectory import Path, end_of, kind_of
 from ..verifiers import Verifier
 from .world import CFG, STEPS, World
@@ -45,22 +46,23 @@ class WorldTrajectory:
     def start(self, noises: torch.Tensor) -> torch.Tensor:
         return noises
 
-    def advance(self, states: torch.Tensor, i: int, j: int, seeds: Sequence[str] = ()) -> torch.Tensor:
-        for step in range(i, j):
-            σ, lower = self.sigmas[step], self.sigmas[step + 1]
+    def advance(self, states: torch.Tensor, i: Place, j: int, seeds: Sequence[str] = ()) -> torch.Tensor:
+        for here, below in pairwise(descent(i, j)):
+            σ, lower = at(self.sigmas, here), self.sigmas[below]
             x0 = self._denoise(states, σ)
             states = states + (states - x0) / σ * (lower - σ)
             self._see(float(σ), x0)
         return states
 
-    def renoise(self, states: torch.Tensor, i: int, j: int, noises: torch.Tensor) -> torch.Tensor:
+    def renoise(self, states: torch.Tensor, i: Place, j: Place, noises: torch.Tensor) -> torch.Tensor:
         """The flow's forward kernel: a = (1−σ′)/(1−σ), x′ = a·x + √(σ′² − a²σ²)·ε."""
-        σ, σ_up = self.sigmas[i], self.sigmas[j]
+        σ, σ_up = at(self.sigmas, i), at(self.sigmas, j)
         a = (1 - σ_up) / (1 - σ)
         return a * states + (σ_up**2 - a**2 * σ**2).sqrt() * noises
 
-    def preview(self, states: torch.Tensor, i: int) -> torch.Tensor:
-        return states if self.sigmas[i] == 0 else self._denoise(states, self.sigmas[i])
+    def preview(self, states: torch.Tensor, i: Place) -> torch.Tensor:
+        σ = at(self.sigmas, i)
+        return states if σ == 0 else self._denoise(states, σ)
 
     def _denoise(self, states: torch.Tensor, σ: torch.Tensor) -> torch.Tensor:
         self.counted += len(states)
@@ -94,7 +96,8 @@ class WorldEvaluator:
             raise ValueError(f"{len(self.prompts)} prompts for {space.rows} rows: give one, or one for each row.")
         self.steps = self.whole = steps
         self.space, self._together = space, max(1, batch // space.rows)
-        sigmas = world.schedule(steps)[:-1].tolist()
+        self.noise = world.schedule(steps).tolist()
+        sigmas = self.noise[:-1]
         glimpses = Glimpses(steps_at(verifier.levels, sigmas, sigmas))
         with torch.inference_mode():
             self._flow = WorldTrajectory(world, self.prompts, steps, cfg, glimpses.see)
@@ -115,8 +118,8 @@ class WorldEvaluator:
         signs = [m.sign if searched else 0 for m, searched in zip(self.verifier.measures, self.verifier.searched)]
         return Archive(self.verifier.rule, signs)
 
-    def path_cost(self, i: int, j: int) -> int:
-        return j - i
+    def path_cost(self, i: Place, j: int) -> int:
+        return len(descent(i, j)) - 1
 
     def cost(self, slots: Sequence[Slot]) -> int:
         paths = [slot for slot in slots if slot[0].moves]

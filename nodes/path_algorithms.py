@@ -11,6 +11,7 @@ from ..search.algorithms import (
     TreeSearch,
 )
 from ..search.algorithms.particles import CHOICES, PRESETS
+from ..search.algorithms.rollover import CONVERSIONS
 from .algorithm_face import chained, closeness, face, given, share, whole
 
 
@@ -153,6 +154,16 @@ class RolloverSearchNode(io.ComfyNode):
             whole("legs", 5, "In how many legs the way down is cut.", most=64),
             whole("quota", 4, "Children of a leg. What a leg does not use, the next may."),
             share("renoise", 0.05, "Steps by which children are noised again so that they differ, as a share."),
+            later=(
+                io.Combo.Input(
+                    "conversion",
+                    options=list(CONVERSIONS),
+                    default=RolloverSearch.conversion,
+                    optional=True,
+                    tooltip="How far children are noised again. none: by renoise. The others: as far as the published "
+                    "variance-preserving SDE goes, or a stronger one; legs are then equal in its time.",
+                ),
+            ),
         )
 
     @classmethod

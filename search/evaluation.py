@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from .places import Place
 from .recipe import Recipe
 
 Slot = Sequence[Recipe]
@@ -35,6 +36,7 @@ class Evaluator(Protocol):
     """Renders and scores.
 
     steps  sigma steps of one full sampling
+    noise  the noise's share at each of its steps + 1 sigmas, falling (see `places.py`)
     whole  guided evaluations per row of one full sampling; None where only a first sampling can tell
 
     An evaluator may also count, as `wasted`, evaluations of latent rows that a failed allocation lost. They
@@ -42,10 +44,11 @@ class Evaluator(Protocol):
     """
 
     steps: int
+    noise: Sequence[float]
     whole: int | None
 
-    def path_cost(self, i: int, j: int) -> int:
-        """Evaluations per row of solving from sigma index i to j. Raises SearchError where the sampler
+    def path_cost(self, i: Place, j: int) -> int:
+        """Evaluations per row of solving from place i to sigma index j. Raises SearchError where the sampler
         cannot be cut into steps."""
 
     def cost(self, slots: Sequence[Slot]) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from .places import Place
 from .recipe import SearchError
 from .trajectory import States, Trajectory
 
@@ -64,18 +65,18 @@ class Glimpsing:
         states = self._inner.start(noises)
         return torch.stack([states, *[torch.full_like(states, torch.nan)] * len(self._glimpses.sigmas)], dim=1)
 
-    def advance(self, states: States, i: int, j: int, seeds: Sequence[str]) -> States:
+    def advance(self, states: States, i: Place, j: int, seeds: Sequence[str]) -> States:
         self._glimpses.x0.clear()
         after = self._inner.advance(states[:, 0], i, j, seeds)
         carried = zip(self._glimpses.sigmas, states[:, 1:].unbind(1))
         seen = [self._glimpses.x0.get(level, x0).to(after) for level, x0 in carried]
         return torch.stack([after, *seen], dim=1)
 
-    def renoise(self, states: States, i: int, j: int, noises: torch.Tensor) -> States:
+    def renoise(self, states: States, i: Place, j: Place, noises: torch.Tensor) -> States:
         after = self._inner.renoise(states[:, 0], i, j, noises)
         return torch.cat([after[:, None], states[:, 1:].to(after)], dim=1)
 
-    def preview(self, states: States, i: int) -> torch.Tensor:
+    def preview(self, states: States, i: Place) -> torch.Tensor:
         return self._inner.preview(states[:, 0], i)
 
     def seen(self, states: States) -> dict[float, torch.Tensor]:

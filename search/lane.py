@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
 from .archive import Archive
+from .places import Place, descent
 from .recipe import Recipe
 from .space import NoiseSpace
 
@@ -19,7 +20,8 @@ class Lane:
     space       draws recipes; shared by the lanes
     steps       sigma steps of one full sampling
     affords     affords(cost): may `cost` more evaluations of this row still be spent by this block?
-    path_cost   path_cost(i, j): evaluations that solving from sigma index i to j takes
+    path_cost   path_cost(i, j): evaluations that solving from place i to sigma index j takes
+    noise       the noise's share at each of the steps + 1 sigmas (see `places.py`)
     row         which row of the latent batch this is
     """
 
@@ -27,7 +29,8 @@ class Lane:
     space: NoiseSpace
     steps: int
     affords: Callable[[int], bool] = lambda cost: True
-    path_cost: Callable[[int, int], int] = lambda i, j: j - i
+    path_cost: Callable[[Place, int], int] = lambda i, j: len(descent(i, j)) - 1
+    noise: Sequence[float] = ()
     row: int = 0
 
     def fresh(self, generator, parent: Recipe | None = None) -> Iterator[Recipe]:

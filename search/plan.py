@@ -71,7 +71,8 @@ def check(search: Search, evaluator: Evaluator, space: NoiseSpace, options: Opti
         check_absolute(search)
     whole = (evaluator.whole or evaluator.steps) * space.rows
     batch = f" for a batch of {space.rows}" if space.rows > 1 else ""
-    lane = Lane(Archive(lambda rows: rows[:, 0], (1,)), space, evaluator.steps, path_cost=evaluator.path_cost)
+    archive = Archive(lambda rows: rows[:, 0], (1,))
+    lane = Lane(archive, space, evaluator.steps, path_cost=evaluator.path_cost, noise=evaluator.noise)
     for n, block in enumerate(search.blocks):
         limit = block.budget.limit(whole)
         round_ = block.algorithm.least(lane) * space.rows

@@ -33,7 +33,8 @@ class Recipe:
     settings  pairs of name and JSON value that the drawing needs, in the order of their names
     moves     ("advance", i, j) solves from sigma index i down to j > i; ("renoise", i, j, seed) raises the
               noise from index i up to j < i with the noise of `seed`; ("renoise", i, j, seed, λ, seed₁, seed₂, ...)
-              with its neighbour at cosine λ that seed₁ draws, that one's neighbour that seed₂ draws, ...
+              with its neighbour at cosine λ that seed₁ draws, that one's neighbour that seed₂ draws, ... What is
+              raised may end between two sigmas, and what is then solved begin there: see `places.py`
     """
 
     draw: str

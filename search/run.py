@@ -114,7 +114,8 @@ def stepwise(
     for each slot, which are taken one by one; it returns the outcome. The evaluator only tells costs, and what to
     keep is told to it."""
     check(search, evaluator, space, options)
-    lanes = [Lane(archive(), space, evaluator.steps, path_cost=evaluator.path_cost, row=n) for n in range(space.rows)]
+    way = {"path_cost": evaluator.path_cost, "noise": evaluator.noise}
+    lanes = [Lane(archive(), space, evaluator.steps, row=n, **way) for n in range(space.rows)]
     outcome = Outcome(lanes)
     running = _Run(outcome, evaluator, options, memory, observe, enough)
     for block in search.blocks:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import torch
 
+from .places import Place
 from .recipe import Recipe
 from .space import NoiseSpace
 
@@ -17,23 +18,24 @@ States = torch.Tensor
 
 
 class Trajectory(Protocol):
-    """What a sampler must be able to do for searches that move along the path. i and j index its sigmas."""
+    """What a sampler must be able to do for searches that move along the path. i and j index its sigmas, or lie between
+    two of them (see `places.py`)."""
 
     def start(self, noises: torch.Tensor) -> States:
         """Initial noises [n·B, ...] at sigma index 0."""
 
-    def advance(self, states: States, i: int, j: int, seeds: Sequence[str]) -> States:
-        """Solve from sigma index i down to j > i. `seeds`, one text a row, feed stochastic samplers."""
+    def advance(self, states: States, i: Place, j: int, seeds: Sequence[str]) -> States:
+        """Solve from place i down to sigma index j > i. `seeds`, one text a row, feed stochastic samplers."""
 
-    def renoise(self, states: States, i: int, j: int, noises: torch.Tensor) -> States:
-        """Raise the noise from index i up to j < i by the model family's forward kernel."""
+    def renoise(self, states: States, i: Place, j: Place, noises: torch.Tensor) -> States:
+        """Raise the noise from place i up to j < i by the model family's forward kernel."""
 
-    def preview(self, states: States, i: int) -> torch.Tensor:
+    def preview(self, states: States, i: Place) -> torch.Tensor:
         """x̂0 [n·B, ...]: one more evaluation, or none where sigma is 0."""
 
 
-def end_of(recipe: Recipe) -> int:
-    """The sigma index at which the recipe's moves end."""
+def end_of(recipe: Recipe) -> Place:
+    """The sigma index, or the place between two, at which the recipe's moves end."""
     return recipe.moves[-1][2]
 
 
@@ -70,7 +72,7 @@ class Ledger:
         """The states to compute before all slots stand where they end, each once, in order."""
         return [state for states in self._missing(slots) for state in states]
 
-    def costs(self, slots: Sequence[Sequence[Recipe]], steps: int, path_cost: Callable[[int, int], int]) -> list[int]:
+    def costs(self, slots: Sequence[Sequence[Recipe]], steps: int, path_cost: Callable[[Place, int], int]) -> list[int]:
         """Evaluations per row that following and previewing each slot takes; the first to need a state pays."""
         solved = [
             sum(path_cost(i, j) for name, i, j, *_ in (state[0].moves[-1] for state in states) if name == "advance")
@@ -78,7 +80,7 @@ class Ledger:
         ]
         return [cost + (end_of(slot[0]) < steps) for cost, slot in zip(solved, slots, strict=True)]
 
-    def cost(self, slots: Sequence[Sequence[Recipe]], steps: int, path_cost: Callable[[int, int], int]) -> int:
+    def cost(self, slots: Sequence[Sequence[Recipe]], steps: int, path_cost: Callable[[Place, int], int]) -> int:
         """Evaluations per row that following and previewing these slots takes."""
         return sum(self.costs(slots, steps, path_cost))
 

@@ -14,6 +14,7 @@ from comfy.patcher_extension import WrappersMP
 from ...search import Recipe, Result, SearchError
 from ...search.evaluation import Slot
 from ...search.glimpses import Glimpses, Glimpsing, steps_at
+from ...search.places import Place
 from ...search.trajectory import Path, end_of, is_finished
 from . import samplers
 from .latents import Latents
@@ -50,16 +51,18 @@ class HostEvaluator:
         self.counted = self.forwards = self.wasted = 0
         self.steps = len(call.sigmas) - 1
         self.whole = samplers.dry_cost(call.sampler, call.guider.model_patcher, call.sigmas)
-        self._path_costs: dict[tuple[int, int], int] = {}
-        self._glimpses = Glimpses(_steps_to_see(scorer.verifier.levels, call))
+        self._path_costs: dict[tuple[Place, int], int] = {}
+        self._sampling = call.guider.model_patcher.get_model_object("model_sampling")
+        self.noise = samplers.shares_of_noise(self._sampling, call.sigmas)
+        self._glimpses = Glimpses(steps_at(scorer.verifier.levels, self.noise[:-1], call.sigmas[:-1].tolist()))
         self._sigma = torch.inf  # of the last evaluation, where anyone asks
         self._scoring_evicts = False  # until seen
         self._sampled = False  # whether there is anything yet to return: the first candidate is always paid for
 
-    def path_cost(self, i: int, j: int) -> int:
+    def path_cost(self, i: Place, j: int) -> int:
         samplers.require_cuts(self._call.sampler)
         if (i, j) not in self._path_costs:
-            sigmas = self._call.sigmas[i : j + 1]
+            sigmas = samplers.sigmas_between(self._sampling, self._call.sigmas, i, j)
             self._path_costs[i, j] = samplers.dry_cost(self._call.sampler, self._call.guider.model_patcher, sigmas)
         return self._path_costs[i, j]
 
@@ -271,10 +274,3 @@ def _alike(slots: Sequence[Slot]) -> Sequence[Slot]:
     """The first slots of one kind, which can share a call."""
     kind = _kind(slots[0][0])
     return slots[: next((n for n, slot in enumerate(slots) if _kind(slot[0]) != kind), len(slots))]
-
-
-def _steps_to_see(levels: Sequence[float], call: SamplerCall) -> dict[float, float]:
-    """level -> sigma of the step to look at."""
-    sampling = call.guider.model_patcher.get_model_object("model_sampling")
-    sigmas = call.sigmas[:-1].tolist()
-    return steps_at(levels, [samplers.share_of_noise(sampling, σ) for σ in sigmas], sigmas)

@@ -85,6 +85,7 @@ class Images:
 
     keep: Callable[[Sequence[Sequence[Recipe]], Sequence[Sequence[Recipe]]], None] = lambda finished, alive: None
     steps = whole = 1
+    noise = (1.0, 0.0)
 
     def path_cost(self, i: int, j: int) -> int:
         return j - i

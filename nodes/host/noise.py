@@ -222,12 +222,16 @@ def _is_recipe(content: object) -> bool:
 
 def _is_move(move: object) -> bool:
     """("advance", i, j), ("renoise", i, j, seed), or with neighbours ("renoise", i, j, seed, cosine, seed, ...)."""
-    if not isinstance(move, list) or len(move) < 3 or not _whole(move[1:3], 0, 100_000):
+    if not isinstance(move, list) or len(move) < 3 or not all(map(_is_place, move[1:3])):
         return False
     if move[0] == "advance":
-        return len(move) == 3
+        return len(move) == 3 and type(move[2]) is int
     near = len(move) == 4 or (6 <= len(move) <= 1000 and type(move[4]) is float and 0 <= move[4] < 1)
     return move[0] == "renoise" and near and all(map(_is_seed, move[3:4] + move[5:]))
+
+
+def _is_place(place: object) -> bool:
+    return type(place) in (int, float) and 0 <= place <= 100_000
 
 
 def _is_seed(text: object) -> bool:

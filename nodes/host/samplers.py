@@ -13,6 +13,7 @@ import torch
 from comfy.k_diffusion import sampling as k_diffusion
 
 from ...search import SearchError
+from ...search.places import Place, at, descent
 
 BROWNIAN = {  # sampler function -> whether its Brownian tree lives on the CPU
     "sample_dpmpp_sde": True,
@@ -93,6 +94,25 @@ def with_noise(sampler, noise_sampler_for):
 def share_of_noise(model_sampling, σ: float) -> float:
     """The noise's share of a state at σ, from 0 to 1: σ of a flow x = (1−σ)·x0 + σ·ε, whatever the model's family."""
     return σ if isinstance(model_sampling, comfy.model_sampling.CONST) else σ / (1 + σ)
+
+
+def shares_of_noise(model_sampling, sigmas: torch.Tensor) -> list[float]:
+    """At each of the sigmas: a schedule as `search/places.py` reads it."""
+    return [share_of_noise(model_sampling, σ) for σ in sigmas.tolist()]
+
+
+def sigma_at(model_sampling, sigmas: torch.Tensor, place: Place) -> torch.Tensor:
+    """The model's own σ at a place of the schedule."""
+    if place == int(place):
+        return sigmas[int(place)]
+    share = at(shares_of_noise(model_sampling, sigmas), place)
+    flow = isinstance(model_sampling, comfy.model_sampling.CONST)
+    return sigmas.new_tensor(share if flow else share / (1 - share))
+
+
+def sigmas_between(model_sampling, sigmas: torch.Tensor, i: Place, j: int) -> torch.Tensor:
+    """What the sampler is given to solve from place i to step j."""
+    return torch.stack([sigma_at(model_sampling, sigmas, place) for place in descent(i, j)])
 
 
 def dry_cost(sampler, patcher, sigmas: torch.Tensor) -> int | None:

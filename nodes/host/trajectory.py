@@ -9,7 +9,8 @@ import comfy.samplers
 import torch
 from comfy.k_diffusion import sampling as k_diffusion
 
-from .samplers import BROWNIAN, Kind
+from ...search.places import Place
+from .samplers import BROWNIAN, Kind, sigma_at, sigmas_between
 
 
 def raise_noise(model_sampling, x: torch.Tensor, σ, σ_up, ε: torch.Tensor) -> torch.Tensor:
@@ -45,8 +46,8 @@ class HostTrajectory:
         latent_image = self._latent_image[: len(noises)]
         return self._sampling.noise_scaling(self._sigmas[0], noises.clone(), latent_image, most)
 
-    def advance(self, states: torch.Tensor, i: int, j: int, seeds: Sequence[str]) -> torch.Tensor:
-        sigmas = self._sigmas[i : j + 1].clone()  # uni_pc writes into them
+    def advance(self, states: torch.Tensor, i: Place, j: int, seeds: Sequence[str]) -> torch.Tensor:
+        sigmas = sigmas_between(self._sampling, self._sigmas, i, j)
         states = states.to(self._latent_image.device)
         options = dict(self._sampler.extra_options)
         if self._kind.draws:
@@ -65,15 +66,14 @@ class HostTrajectory:
             **options,
         )
 
-    def renoise(self, states: torch.Tensor, i: int, j: int, noises: torch.Tensor) -> torch.Tensor:
+    def renoise(self, states: torch.Tensor, i: Place, j: Place, noises: torch.Tensor) -> torch.Tensor:
         device = self._latent_image.device
-        return raise_noise(
-            self._sampling, states.to(device), self._sigmas[i], self._sigmas[j], noises.to(device).clone()
-        )
+        σ, σ_up = (sigma_at(self._sampling, self._sigmas, place) for place in (i, j))
+        return raise_noise(self._sampling, states.to(device), σ, σ_up, noises.to(device).clone())
 
-    def preview(self, states: torch.Tensor, i: int) -> torch.Tensor:
+    def preview(self, states: torch.Tensor, i: Place) -> torch.Tensor:
         states = states.to(self._latent_image.device)
-        σ = self._sigmas[i]
+        σ = sigma_at(self._sampling, self._sigmas, i)
         if σ == 0:
             return states
         return self._denoiser(len(states))(states, σ * states.new_ones([len(states)]), **self._arguments(len(states)))

@@ -7,6 +7,9 @@ import pytest
 import torch
 
 from noise_search.benchmarks import family, family_picture, family_words, mixture, overhead, plain, problems, words
+from noise_search.demo.evaluator import WorldTrajectory
+from noise_search.search.places import at, place_of
+from noise_search.search.variance_preserving import integral, published, raised
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,6 +41,23 @@ def test_the_denoiser_is_the_mean_of_the_posterior(σ):
     density = normal.log_prob(c[:, None]).flatten(2).sum(2).logsumexp(1)
     (slope,) = torch.autograd.grad(density.sum(), x)
     assert torch.allclose(world.denoise(x.detach(), σ), (x + σ**2 * slope).detach() / a, atol=1e-9)
+
+
+@pytest.mark.parametrize("diffusion", [published, integral])
+def test_raised_by_the_conversion_and_solved_down_samples_are_the_worlds_own(diffusion):
+    """One Gaussian, of variance λ in each coefficient: (1−s)²λ + s² where it was raised to, and λ at the end."""
+    world, steps = mixture.one_cluster(), 200
+    flow = WorldTrajectory(world, [""], steps, 1.0)
+    shares, stop, below = flow.sigmas.tolist(), 60, 140
+    up = place_of(shares, raised(shares[stop], shares[below], diffusion))
+    assert 0 < up < stop and up != int(up)
+    σ = at(shares, up)
+    x = flow.renoise(flow.advance(noise(100), 0, stop), stop, up, noise(100, seed=6))
+    ends = flow.advance(x, up, steps)
+    for states, variance in ((x, (1 - σ) ** 2 * world.deviations**2 + σ**2), (ends, world.deviations**2)):
+        c = world.coefficients(states) / variance.sqrt()
+        assert c.var().item() == pytest.approx(1, abs=0.02)  # 100 × 1024 numbers: 0.005, and Euler's steps
+        assert (c**2).mean((0, 1)).sub(1).abs().max() < 0.35  # each frequency: 400 numbers, 0.07
 
 
 def test_samples_are_the_mixtures_own():

@@ -7,7 +7,7 @@ from noise_search.demo.evaluator import WorldEvaluator
 from noise_search.demo.verifiers import WEIGHTS
 from noise_search.demo.world import CFG, LATENT, load_world
 from noise_search.search import Block, Budget, NoiseSpace, Options, Search, run
-from noise_search.search.algorithms import RandomSearch, SearchOverPaths
+from noise_search.search.algorithms import RandomSearch, RolloverSearch, SearchOverPaths
 from noise_search.search.space import seeded_noise
 from noise_search.verifiers import SelfConsistency, Verifier
 
@@ -49,8 +49,16 @@ def test_self_consistency_of_whole_samplings(world):
         assert expected.max() < 0.9999 and (expected[0] - expected[1]).abs() > 1e-3
 
 
-def test_self_consistency_along_the_path(world):
-    _, _, found = search(world, SearchOverPaths(paths=1, branches=2), 5)
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        SearchOverPaths(paths=1, branches=2),
+        RolloverSearch(noises=3, legs=2, quota=2, conversion="strong variance preserving"),
+    ],
+    ids=lambda algorithm: algorithm.name,
+)
+def test_self_consistency_along_the_path(world, algorithm):
+    _, _, found = search(world, algorithm, 8)
     for lane in found.lanes:
         rows = {entry.recipe.id: entry.row[0] for entry in lane.archive.entries}
         assert len(set(rows.values())) == len(rows) > 4 and all(-1 <= row < 1 for row in rows.values())

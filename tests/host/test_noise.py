@@ -1,6 +1,7 @@
 """A winner's noise written down and read back, and files that are not what they say."""
 
 import json
+import math
 import pickle
 
 import pytest
@@ -70,7 +71,8 @@ def test_long_searches_have_long_lineages(noises):
 
 def test_a_path_keeps_its_moves(noises):
     near = ("renoise", 4, 3, "11", 0.9, "12", "13")
-    path = Recipe("seed", "9").then(("advance", 0, 4), ("renoise", 4, 3, "11"), ("advance", 3, 4), near)
+    between = ("renoise", 4, 2.6, "11"), ("advance", 2.6, 4)
+    path = Recipe("seed", "9").then(("advance", 0, 4), ("renoise", 4, 3, "11"), ("advance", 3, 4), *between, near)
     noise = noises.RecipeNoise.of(space(), [path, Recipe("seed", "42")])
     again = noises.RecipeNoise.from_metadata(through_json(noise))
     assert again.moves and again.recipes[0] == path
@@ -153,6 +155,14 @@ def test_no_part_of_a_strangers_recipe_does_harm(noises, part, value):
         noises.RecipeNoise.from_metadata(content)
     except SearchError as error:
         assert len(str(error)) < 300
+
+
+@pytest.mark.parametrize("place", [True, "2", None, -0.5, 1e9, math.nan, math.inf])
+def test_a_place_on_the_path_is_a_number_of_it(noises, place):
+    content = through_json(noises.RecipeNoise.of(space(), [Recipe("seed", "7")] * 2))
+    content["recipes"][0]["moves"] = [["advance", 0, 4], ["renoise", 4, place, "11"]]
+    with pytest.raises(SearchError, match="recipes is missing or wrong"):
+        noises.RecipeNoise.from_metadata(content)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import torch
 
 from noise_search.search import Account, Archive, Block, Budget, NoiseSpace, Options, Result, Search, run
 from noise_search.search.algorithms import RandomSearch, SearchOverPaths, ZeroOrderSearch
+from noise_search.search.places import descent
 
 STEPS = 10
 MEASURES = ["brightness", "likeness", "sharpness"]
@@ -16,12 +17,13 @@ class Analytic:
     """
 
     steps = whole = STEPS
+    noise = torch.linspace(1, 0, STEPS + 1).tolist()
 
     def __init__(self, space, unseen=()):
         self.space, self.unseen, self.seen, self.latents = space, unseen, 0, {}
 
     def path_cost(self, i, j):
-        return j - i
+        return len(descent(i, j)) - 1
 
     def cost(self, slots):
         return sum(self._cost(recipe) for slot in slots for recipe in slot)
@@ -29,7 +31,7 @@ class Analytic:
     def _cost(self, recipe):
         if not recipe.moves:
             return STEPS
-        steps = sum(m[2] - m[1] for m in recipe.moves[-2:] if m[0] == "advance")
+        steps = sum(self.path_cost(*m[1:]) for m in recipe.moves[-2:] if m[0] == "advance")
         return steps + (recipe.moves[-1][2] < STEPS)
 
     def evaluate(self, slots, enough):

@@ -35,7 +35,7 @@ def serve(rows: int, seed: int):
             space.add(Recipe.from_json(text))
         verb = request["verb"]
         if verb == "facts":
-            answer = {"steps": world.steps, "whole": world.whole}
+            answer = {"steps": world.steps, "whole": world.whole, "noise": world.noise}
         elif verb == "path_cost":
             answer = world.path_cost(request["i"], request["j"])
         elif verb == "cost":

@@ -13,7 +13,7 @@ from noise_search.search.lane import Lane
 from noise_search.search.space import seeded_noise
 from noise_search.search.trajectory import end_of
 
-from .worlds import first, given_noise, scripted
+from .worlds import first, given_noise, scripted, straight
 
 SEED, STEPS = 100, 11
 
@@ -22,7 +22,8 @@ class Bench:
     """One lane, scored by a function of the recipe; `asked` collects what the algorithm asked, in order."""
 
     def __init__(self, score, rounds=40):
-        self.lane = Lane(Archive(first, (1,)), NoiseSpace(seeded_noise(given_noise(), SEED), SEED), STEPS)
+        space = NoiseSpace(seeded_noise(given_noise(), SEED), SEED)
+        self.lane = Lane(Archive(first, (1,)), space, STEPS, noise=straight(STEPS))
         self.score, self.rounds, self.asked = score, rounds, []
 
     def drive(self, algorithm, most, sizes=(16,)):

@@ -23,6 +23,7 @@ from noise_search.search.algorithms import (
 )
 from noise_search.search.algorithms.particles import CHOICES, PRESETS
 from noise_search.search.algorithms.resample import RESAMPLERS
+from noise_search.search.algorithms.rollover import CONVERSIONS
 from noise_search.search.algorithms.tree import Node
 from noise_search.search.candidates import Gaussian, Neighbour, SeedList
 from noise_search.search.candidates.band import blocks
@@ -36,7 +37,7 @@ from noise_search.search.trajectory import end_of
 
 from .test_algorithms import SEED, STEPS, Bench, seeds
 from .test_run import Interrupted, Play, alone_or_finite, budgets, chain, numbers, scores, sizes
-from .worlds import first, scripted
+from .worlds import first, scripted, straight
 
 few = settings(max_examples=12, deadline=None)
 generators = st.sampled_from([Gaussian(), SeedList((3, 4, 5))])
@@ -76,6 +77,7 @@ FAMILY = {
         quota=st.integers(1, 4),
         renoise=st.sampled_from([0.05, 0.6, 1.0]),
         candidates=generators,
+        conversion=st.sampled_from(list(CONVERSIONS)),
     ),
     "evolution": st.builds(
         EvolutionarySearch,
@@ -219,7 +221,7 @@ def test_twice_in_a_chain_asks_nothing_twice(name, data, scores):
 @few
 def test_its_smallest_plan_is_enough_and_less_is_not(name, data, steps):
     algorithm = data.draw(FAMILY[name])
-    least = algorithm.least(Lane(Archive(first, (1,)), None, steps))
+    least = algorithm.least(Lane(Archive(first, (1,)), None, steps, noise=straight(steps)))
     play = Play(chain((algorithm, Budget(evaluations=steps + least))), steps=steps).go()
     assert play.outcome.spent <= steps + least
     if least:
@@ -376,7 +378,7 @@ def test_a_better_child_is_taken_at_once_and_its_quota_rolls_over():
     bench.score = lambda recipe: len(recipe.moves)  # every child beats its parent
     search = RolloverSearch(noises=3, legs=3, quota=2)
     asked = bench.drive(search, 1 + 3 + 3)
-    assert search.stops(STEPS) == [1, 4, 7, 11]
+    assert search.stops(bench.lane) == [1, 4, 7, 11]
     assert seeds(asked[:4]) == [0, 1, 2, 3]
     assert [len(recipe.moves) for recipe in asked[4:]] == [2, 3, 4]
     assert asked[6] == asked[1].then(("advance", 1, 4), ("advance", 4, 7), ("advance", 7, 11))

@@ -26,7 +26,7 @@ class Remote:
         self._worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._space = space
         facts = self.ask(verb="facts")
-        self.steps, self.whole = facts["steps"], facts["whole"]
+        self.steps, self.whole, self.noise = facts["steps"], facts["whole"], facts["noise"]
 
     def ask(self, **request):
         self._worker.stdin.write(json.dumps(request, allow_nan=False) + "\n")

@@ -11,11 +11,12 @@ verbs of `Flow`, so that every evaluation is counted in one place.
 
 import hashlib
 import math
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import torch
 
 from noise_search.search import Archive, Result
+from noise_search.search.places import at, descent
 from noise_search.search.trajectory import Path, end_of, kind_of
 
 SHAPE = (1, 2, 2)
@@ -39,25 +40,25 @@ class Mixture:
 class Flow:
     """The four verbs: Euler in σ, the flow's forward kernel, x̂0."""
 
-    def __init__(self, denoise: Mixture, sigmas: torch.Tensor):
-        self.denoise, self.sigmas = denoise, sigmas.tolist()
+    def __init__(self, denoise: Mixture, sigmas: list[float]):
+        self.denoise, self.sigmas = denoise, sigmas
 
     def start(self, noises):
         return noises.double()
 
     def advance(self, states, i, j, seeds):
         assert len(seeds) == len(states)
-        for σ, lower in zip(self.sigmas[i:j], self.sigmas[i + 1 : j + 1]):
+        for σ, lower in pairwise([at(self.sigmas, place) for place in descent(i, j)]):
             states = states + (states - self.denoise(states, σ)) / σ * (lower - σ)
         return states
 
     def renoise(self, states, i, j, noises):
-        low, high = self.sigmas[i], self.sigmas[j]
+        low, high = at(self.sigmas, i), at(self.sigmas, j)
         a = (1 - high) / (1 - low)
         return a * states + math.sqrt(high**2 - a**2 * low**2) * noises.double()
 
     def preview(self, states, i):
-        return self.denoise(states, self.sigmas[i]) if self.sigmas[i] > 0 else states
+        return self.denoise(states, at(self.sigmas, i)) if i < len(self.sigmas) - 1 else states
 
 
 class Interrupted(Exception):
@@ -78,7 +79,8 @@ class World:
         self.stop_after, self.scored, self.path, self.latents = stop_after, [], Path(), {}
         self.whole = steps if whole else None
         means = torch.stack([torch.full(space.given.shape[1:], float(m)) for m in (-1, 1)])
-        self.flow = Flow(Mixture(means, spread), torch.linspace(1, 0, steps + 1, dtype=torch.float64))
+        self.flow = Flow(Mixture(means, spread), straight(steps))
+        self.noise = self.flow.sigmas
         self.most_held = self._batch = 0
 
     @property
@@ -86,7 +88,7 @@ class World:
         return self.flow.denoise.rows
 
     def path_cost(self, i, j):
-        return j - i
+        return len(descent(i, j)) - 1
 
     def cost(self, slots):
         paths = [slot for slot in slots if slot[0].moves]
@@ -152,6 +154,11 @@ def scripted(scores, measures=1):
         return [scores[digest[m] % len(scores)] for m in range(measures)]
 
     return reward
+
+
+def straight(steps):
+    """The noise's share at each step of a flow from 1 to 0."""
+    return torch.linspace(1, 0, steps + 1, dtype=torch.float64).tolist()
 
 
 def first(rows):

@@ -181,7 +181,7 @@ def summary(courses: dict[str, Course], draws: int = 2000) -> dict:
     picks[0] = np.arange(seeds)  # the mean itself
     curves = {way: means(course.score, picks) for way, course in courses.items()}
     at = [n - 1 for n in checkpoints(samples)]
-    goals = {str(n): curves[RANDOM][:, n - 1] for n in (samples // 2, samples)}
+    watched = {way: means(course.watched, picks) for way, course in courses.items()}
     return {
         "seeds": seeds,
         "samples": samples,
@@ -189,19 +189,28 @@ def summary(courses: dict[str, Course], draws: int = 2000) -> dict:
         "published": {
             f"{better} − {worse}": [interval(column) for column in (curves[better] - curves[worse])[:, at].T]
             for better, worse in PUBLISHED
+            if {better, worse} <= curves.keys()
         },
         "ways": {
             way: {
                 "score": [interval(column) for column in curves[way][:, at].T],
-                "watched": [interval(column) for column in means(course.watched[:, at], picks).T],
+                "ahead": [interval(column) for column in (curves[way] - curves[RANDOM])[:, at].T],
+                "watched": [interval(column) for column in watched[way][:, at].T],
                 "area": interval(area(curves[way])),
-                "reaches": {n: interval(reached(curves[way], goal)) for n, goal in goals.items()},
+                "reaches": _reaches(curves[way], curves[RANDOM]),
+                "watched_reaches": _reaches(watched[way], watched[RANDOM]),
                 "calls": round(float(course.calls.mean()), 1),
                 "diversity": interval(means(course.diversity, picks)),
             }
             for way, course in courses.items()
         },
     }
+
+
+def _reaches(curves: np.ndarray, random: np.ndarray) -> dict[str, list[float | None]]:
+    """After how many samples these are where random search is after half of them, and after all."""
+    last = random.shape[1]
+    return {str(n): interval(reached(curves, random[:, n - 1])) for n in (last // 2, last)}
 
 
 def means(values: np.ndarray, picks: np.ndarray) -> np.ndarray:

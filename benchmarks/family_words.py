@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .family import checkpoints
+from .family import AUTO, UNMEASURED, checkpoints
 
 HEAD = """\
 # The family compared
@@ -32,6 +32,13 @@ of the plain images and asked for the rest. *Agreement*: rank correlation of wha
 
 {problems}
 
+## Auto Search against random search
+
+Differences of the mean scores at the same evaluations, in standard deviations of a plain image; **bold** where the \
+interval, of the same seeds on both sides, leaves out 0. *Unmeasured*: with its measuring switched off.
+
+{ahead}
+{goal}
 ## Against the published orderings
 
 Published: BFS over FK steering over best of N (arXiv 2505.23614), and best of N not below search over paths (Ma \
@@ -87,6 +94,8 @@ def report(found: dict) -> str:
         steps=next(iter(problems.values()))["steps"],
         reach=reach(problems),
         problems=_table(["problem", "", "previews 12.5 %", "25 %", "50 %", "linear", "agreement"], _facts(problems)),
+        ahead=_ahead(problems),
+        goal=_goal(found.get("long")),
         published=_published(problems),
         reasons=REASONS,
     )
@@ -139,6 +148,43 @@ def _facts(problems: dict) -> list[list[str]]:
 def _agreement(problem: dict) -> str:
     agreement = problem["plain"]["agreement"]
     return "the same" if agreement > 0.9999 else f"{agreement:.2f}"
+
+
+def _ahead(problems: dict) -> str:
+    marks = max((checkpoints(problem["samples"]) for problem in problems.values()), key=len)
+    lines = []
+    for name, problem in problems.items():
+        deviation = problem["plain"]["deviation"][0]
+        for way in (AUTO, UNMEASURED):
+            cells = [_difference(numbers, deviation) for numbers in problem["ways"][way]["ahead"]]
+            lines.append([f"{name}, {way.removeprefix(AUTO).strip() or 'measuring'}", *cells])
+    return _table(["", *marks], [line + [""] * (len(marks) + 1 - len(line)) for line in lines])
+
+
+GOAL = """
+### As far as random search goes with 64 and with 128 samples
+
+Shapes World, {seeds} prompts, {samples} samples: the mean score by the verifier, which is searched, and by the \
+oracle, which is not, and after how many samples' worth each is where random search's is after 64 and after 128.
+
+{table}
+"""
+
+
+def _goal(problem: dict | None) -> str:
+    """The longer run on Shapes World, where there is one."""
+    if not problem:
+        return ""
+    marks = checkpoints(problem["samples"])
+    heads = ["", "", *marks, *(f"random's {n} after" for n in marks[-2:])]
+    lines = []
+    for way in problem["ways"]:
+        numbers = problem["ways"][way]
+        for judge, scores, reaches in (("verifier", "score", "reaches"), ("oracle", "watched", "watched_reaches")):
+            means = [f"{low_high[0]:.3f} ({low_high[1]:.3f}–{low_high[2]:.3f})" for low_high in numbers[scores]]
+            soon = [_samples(numbers[reaches][str(n)], problem) for n in marks[-2:]]
+            lines.append([way if judge == "verifier" else "", judge, *means, *soon])
+    return GOAL.format(seeds=problem["seeds"], samples=problem["samples"], table=_table(heads, lines))
 
 
 def _published(problems: dict) -> str:

@@ -71,21 +71,29 @@ def measure_costs(options):
     return {"comfyui": find.version(comfyui), **costs.measure(comfyui, options.scratch, *size, say)}
 
 
-FAMILY = {"quick": ((2, 16), (1, 16)), "table": ((5, 128), (6, 32)), "full": ((64, 128), (64, 32))}
+FAMILY = {"quick": ((2, 16), (1, 32)), "table": ((5, 128), (6, 32)), "full": ((64, 128), (64, 32))}
 """Seeds and samples, on the analytic problems and on Shapes World."""
+LONG = {"quick": (1, 16), "table": (6, 32), "full": (64, 128)}
+"""The same on Shapes World for Auto Search beside random search."""
 
 
 def measure_family(options):
     """Into files of its own, which hold what is finished."""
-    analytic, shapes = FAMILY["quick" if options.quick else "full" if options.full else "table"]
-    sizes = dict.fromkeys(family.NAMES, analytic) | {family.SHAPES: shapes}
-    found, began = {}, time.monotonic()
+    size = "quick" if options.quick else "full" if options.full else "table"
+    sizes = dict.fromkeys(family.NAMES, FAMILY[size][0]) | {family.SHAPES: FAMILY[size][1]}
+    found, began = {"machine": words.machine(), "problems": {}}, time.monotonic()
     with ProcessPoolExecutor(words.cores(), multiprocessing.get_context("spawn")) as pool:
-        for name, size in sizes.items():
-            courses = family.measure(name, *size, functools.partial(pool.map, chunksize=4))
-            found[name] = family.facts(name, size[0]) | family.summary(courses)
-            write_family({"machine": words.machine(), "problems": found}, options.out)
-            say(f"{name}: {len(courses)} searches, {size[0]} seeds; {time.monotonic() - began:.0f} s so far")
+        measured = functools.partial(
+            family.measure, each=functools.partial(pool.map, chunksize=4), scratch=options.scratch
+        )
+        for name, (seeds, samples) in sizes.items():
+            courses = measured(name, seeds, samples)
+            found["problems"][name] = family.facts(name, seeds) | family.summary(courses)
+            write_family(found, options.out)
+            say(f"{name}: {len(courses)} searches, {seeds} seeds; {time.monotonic() - began:.0f} s so far")
+        only = [family.RANDOM, family.AUTO, family.UNMEASURED]
+        found["long"] = family.summary(measured(family.SHAPES, *LONG[size], only=only))
+    write_family(found, options.out)
 
 
 def write_family(found, out):

@@ -33,19 +33,28 @@ class SearchLoopStart(io.ComfyNode):
                     tooltip="Candidate 0, the plain image. Keep it fixed, so that a second run goes on where the first "
                     "ended.",
                 ),
+                io.Int.Input(
+                    "batch",
+                    default=1,
+                    min=1,
+                    max=64,
+                    optional=True,
+                    tooltip="Candidates that go through the loop together, as the rows of one latent batch. Connect "
+                    "noise, not seed, and the scores of Score Images.",
+                ),
             ],
             outputs=[
                 sockets.Loop.Output(display_name="loop", tooltip="To Search Loop End."),
                 io.Noise.Output(display_name="noise", tooltip="To SamplerCustomAdvanced, or to Apply Noise."),
-                io.Int.Output(display_name="seed", tooltip="To a sampler that only takes a seed."),
-                io.Latent.Output(display_name="latent", tooltip="The latent as it came."),
-                io.Int.Output(display_name="index", tooltip="Which candidate this is, from 0."),
+                io.Int.Output(display_name="seed", tooltip="To a sampler that only takes a seed. Not with a batch."),
+                io.Latent.Output(display_name="latent", tooltip="The latent as it came; of a batch a row a candidate."),
+                io.Int.Output(display_name="index", tooltip="Which candidate this is, from 0: the first of a batch."),
             ],
         )
 
     @classmethod
-    def execute(cls, search=None, latent=None, seed=0, loop=None):
-        return io.NodeOutput(*host.candidate(search, latent, seed, loop))
+    def execute(cls, search=None, latent=None, seed=0, batch=1, loop=None):
+        return io.NodeOutput(*host.start(search, latent, seed, batch, loop))
 
 
 class SearchLoopEnd(io.ComfyNode):
@@ -61,9 +70,10 @@ class SearchLoopEnd(io.ComfyNode):
                 sockets.Loop.Input("loop", tooltip="From Search Loop Start, directly."),
                 io.MultiType.Input(
                     "score",
-                    [io.Float, io.Int],
+                    [io.Float, io.Int, sockets.Scores],
                     lazy=True,
-                    tooltip="How good this candidate is: the score of Score Images, or a number of any node.",
+                    tooltip="How good this candidate is: the score of Score Images, or a number of any node. Of a "
+                    "batch: the scores of Score Images, or a list with a number for each candidate.",
                 ),
                 io.AnyType.Input(
                     "value",

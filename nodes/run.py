@@ -14,7 +14,7 @@ from ..search import Block, Budget, Search
 from ..search.algorithms import Replay
 from . import sockets
 from .host.controller import EVERY_CALL, FIRST_CALL, Settings, attach
-from .host.score_images import score_images, table
+from .host.score_images import Scores, score_images, table
 from .host.scorer import MEAN, MIN
 
 CATEGORY = "noise search/run"
@@ -219,6 +219,9 @@ class ScoreImages(io.ComfyNode):
                 io.Image.Output(display_name="best"),
                 io.Int.Output(display_name="best_index"),
                 io.String.Output(display_name="table"),
+                sockets.Scores.Output(
+                    display_name="scores", tooltip="Of each image: to Search Loop End, where the loop has a batch."
+                ),
             ],
         )
 
@@ -226,7 +229,8 @@ class ScoreImages(io.ComfyNode):
     def execute(cls, images, verifier, prompt=""):
         rows, values = score_images(images, verifier, prompt)
         best = int(values.nan_to_num(-torch.inf).argmax())
-        return io.NodeOutput(float(values.mean()), images[best : best + 1], best, table(verifier, rows, values))
+        picked, lines = images[best : best + 1], table(verifier, rows, values)
+        return io.NodeOutput(float(values.mean()), picked, best, lines, Scores.of(verifier, values))
 
 
 NODES = [SearchWithKSampler, SearchSampler, ScoreImages]

@@ -65,9 +65,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Order:
-    """What a search wants evaluated next: see `Evaluator.evaluate`."""
+    """What a search wants evaluated next: see `Evaluator.evaluate`. places: of the slots, among all candidates."""
 
     slots: Sequence[Slot]
+    places: Sequence[int]
     enough: Callable[..., bool]
 
 
@@ -203,7 +204,8 @@ class _Run:
             return late() or (lost > 0 and stage.spent + lost + price > stage.limit)
 
         new = [turn.slot for turn in fit if not turn.known]
-        results = (yield Order(new, cut_short)) if new else ()
+        places = [n for n, turn in enumerate(fit, len(self.lanes[0].archive)) if not turn.known]
+        results = (yield Order(new, places, cut_short)) if new else ()
         told = list(remembered(fit, results, self.memory, self._signs))
         self._tell(told, stage)
         stage.spent += self._wasted() - gone

@@ -16,6 +16,8 @@ from .context import Running, link, upstream
 PACK_VERSION = "0.1.0"
 BUDGETS = ("NS_SearchBudget",)  # how much may be spent changes nothing of what was evaluated
 PATIENCE = {("NS_HumanPick", "time_limit"), ("NS_HumanPick", "no_answer")}  # nor how long a person was waited for
+TOGETHER = {("NS_SearchLoopStart", "batch")}  # nor how many candidates went through a loop at once
+SAME = {("NS_ScoreImages", 4): 0}  # output -> the one that gives the same for one candidate: scores, and score
 MARKS = ("loop_end",)  # which loop a copied node belongs to, by its number
 BLOCK = 1 << 16
 
@@ -47,8 +49,12 @@ def loop_key(run: Running, links: list, latent: torch.Tensor) -> str:
     behind = {id: run.node(id) for way in links for id in upstream(run, link(way))}
     whole = {link(node["inputs"].get("loop")) for node in behind.values() if node["class_type"] == "NS_SearchLoopEnd"}
     around = {id for id, node in behind.items() if node["class_type"] == "NS_SearchLoopStart"} - whole
+
+    def output(way: list) -> int:
+        return SAME.get((run.node(link(way))["class_type"], way[1]), way[1])
+
     facts = {
-        "graph": [[graph_key(run, link(way), around=around), way[1]] for way in links],
+        "graph": [[graph_key(run, link(way), around=around), output(way)] for way in links],
         "latent": _tensor(latent),
         "versions": _versions(),
         "device": comfy.model_management.get_torch_device().type,
@@ -68,7 +74,7 @@ def graph_key(run: Running, id: str, known: dict | None = None, around: set[str]
     known[place] = "in a circle"
     inputs = {}
     for name, value in sorted(node.get("inputs", {}).items()):
-        if name in MARKS or (node.get("class_type"), name) in PATIENCE:
+        if name in MARKS or (node.get("class_type"), name) in PATIENCE | TOGETHER:
             continue
         behind = link(value)
         if behind is None:

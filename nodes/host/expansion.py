@@ -24,7 +24,7 @@ LOOP, NOISE, SEED, LATENT, INDEX = range(5)  # outputs of Start
 
 @dataclass(frozen=True)
 class Body:
-    """What runs again for every candidate.
+    """What runs again for every candidate, or batch of them.
 
     start, end  the loop's own nodes
     nodes       those between them, and those that hang on them and show or save something

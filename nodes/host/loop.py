@@ -18,7 +18,7 @@ def lacking(loop: Loop, settings: Settings) -> list[str]:
     """The inputs that the End now running cannot do without."""
     now = _running()
     inputs, search = now.node(now.node_id)["inputs"], loop.search_of(now, settings)
-    if "loop_end" not in inputs and search.wanted != loop.space.base:
+    if "loop_end" not in inputs and search.wanted != loop.first:
         return []  # the history knows candidate 0, which the user's own nodes would make
     return [name for name in ("score", "value") if context.link(inputs.get(name))]
 
@@ -31,17 +31,17 @@ def turn(loop: Loop, score: object, value: object, settings: Settings) -> tuple[
         search.tell(score, value)
     if "loop_end" in inputs and "score" in inputs:
         search.done = expansion.forget(now, [*search.done, context.link(inputs["score"])])
-    if search.wanted is None:
+    if not search.wanted:
         return search.close(now), None
     expansion.show_errors_where_they_are(now)
     if inputs.get("loop_last", True):
         marks = {"loop_end": search.body.end, "loop_run": search.name}
         graph, outputs = expansion.chain_of(now, search.body, search.left, marks)
     else:
-        search.sent = search.wanted.id
-        candidate = {"loop": now.node(search.body.end)["inputs"]["loop"], "loop_candidate": search.sent}
-        candidate |= {"loop_index": search.index, "loop_end": search.body.end}
-        graph, links = expansion.copy_of(now, search.body, candidate)
+        search.sent = search.wanted
+        candidates = {"loop": now.node(search.body.end)["inputs"]["loop"], "loop_index": search.places[0]}
+        candidates |= {"loop_candidate": " ".join(one.id for one in search.sent), "loop_end": search.body.end}
+        graph, links = expansion.copy_of(now, search.body, candidates)
         outputs = [*links.values()] + [None] * (4 - len(links))
     expansion.admit(now, graph)
     return outputs, graph
@@ -56,12 +56,12 @@ def _running() -> context.Running:
     return now
 
 
-def candidate(search, latent, seed: int, loop: Loop | None) -> tuple:
-    """Start's outputs: candidate 0, or in a copy that of its loop."""
+def start(search, latent, seed: int, batch: int, loop: Loop | None) -> tuple:
+    """Start's outputs: the first candidates, or in a copy those of its loop."""
     now = _running()
     if loop is None:
         expansion.hold_what_feeds(now, now.node_id)
-        made = Loop(search, latent, seed)
-        return made.give(made.space.base, 0)
+        made = Loop(search, latent, seed, batch)
+        return made.give(made.first, 0)
     inputs = now.node(now.node_id)["inputs"]
-    return loop.give(loop.space[inputs["loop_candidate"]], inputs["loop_index"])
+    return loop.give([loop.space[id] for id in inputs["loop_candidate"].split()], inputs["loop_index"])

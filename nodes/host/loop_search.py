@@ -1,11 +1,11 @@
-"""The search of one loop: which candidate its body runs for next, and what comes of it."""
+"""The search of one loop: which candidates its body runs for next, and what comes of them."""
 
 from __future__ import annotations
 
 import math
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ...search import Account, Archive, NoiseSpace, Options, Recipe, Result, Search, SearchError
@@ -15,15 +15,17 @@ from ...search.space import seeded_noise
 from . import context, expansion
 from .content_key import loop_key
 from .controller import KEY, RANDOMISED
-from .expansion import INDEX, NOISE, SEED, Body
+from .expansion import INDEX, NOISE, SEED, START, Body
 from .histories import memory_of
+from .loop_batch import ONE, numbers_of, repeated, rows_of
 from .loop_noise import CandidateNoise
 from .loop_progress import LoopProgress
+from .loop_steps import Images, first_asked, makes_other_noises, recipes_of, sent
 from .loop_values import LoopRun, Values
 from .run import RunHandle
 
 CHAIN = 64  # runs of the body in one chain: a node's cache key grows with what is before it in its chain
-REHEARSED = 256  # candidates looked at for one that no seed draws, before anything runs
+SEARCHES = (START, "NS_SearchWithKSampler", "NS_SearchSampler")
 HIGHER, LOWER = "higher", "lower"
 NEEDS_NOISE = (
     "Search Loop Start: {} makes noises that no seed draws, and only seed is connected: connect noise to the sampler "
@@ -43,17 +45,24 @@ class Settings:
 class Loop:
     """NS_LOOP: what Start gives to End. Raises SearchError where the search cannot run in a loop."""
 
-    def __init__(self, search: Search, latent: dict, seed: int):
+    def __init__(self, search: Search, latent: dict, seed: int, batch: int):
         for block in search.blocks:
             _check(block)
         samples, rows = latent["samples"], latent.get("batch_index")
-        self.search, self.latent = search, latent
+        if batch > 1 and len(samples) > 1:
+            raise SearchError(
+                f"Search Loop Start: batch is {batch}, and the latent has {len(samples)} rows already, all of them one "
+                "candidate: give it a latent of one row, or set batch to 1."
+            )
+        self.search, self.latent, self.batch = search, latent, batch
         self.space = NoiseSpace(seeded_noise(samples, seed, rows), seed, rows, whole=True)
+        self.first = first_asked(search, self.space, batch)
         self.searches: dict[tuple[str, str], LoopSearch] = {}
 
-    def give(self, recipe: Recipe, index: int) -> tuple:
-        """Start's outputs for a candidate."""
-        return self, CandidateNoise.made(self.space, recipe), int(recipe.seed), self.latent, index
+    def give(self, recipes: Sequence[Recipe], index: int) -> tuple:
+        """Start's outputs for candidates that go through the loop together."""
+        noise = CandidateNoise.made(self.space, recipes)
+        return self, noise, int(recipes[0].seed), repeated(self.latent, len(recipes)), index
 
     def search_of(self, now: context.Running, settings: Settings) -> LoopSearch:
         """That of the End that is running, or that it is a copy of; begun where it is not under way."""
@@ -79,43 +88,12 @@ def _check(block) -> None:
         )
 
 
-@dataclass(frozen=True)
-class Images:
-    """What `stepwise` asks of an Evaluator: one run of the body is one evaluation, and one image."""
-
-    keep: Callable[[Sequence[Sequence[Recipe]], Sequence[Sequence[Recipe]]], None] = lambda finished, alive: None
-    steps = whole = 1
-    noise = (1.0, 0.0)
-
-    def path_cost(self, i: int, j: int) -> int:
-        return j - i
-
-    def cost(self, slots: Sequence) -> int:
-        return len(slots)
-
-
-def makes_other_noises(search: Search, space: NoiseSpace) -> bool:
-    """Whether the search makes noises that no seed draws: seen by going through it, whatever its scores, which hardly
-    change how noises are drawn."""
-    space = NoiseSpace(space.given, space.seed, space.batch_index, whole=True)
-    archive = lambda: Archive(lambda rows: rows[:, 0], (1,))  # noqa: E731
-    steps, results = stepwise(search, Images(), space, archive, Options(together=1)), None
-    for _ in range(REHEARSED):
-        order = _sent(steps, results)
-        if order is None:
-            return False
-        if order.slots[0][0].draw != "seed":
-            return True
-        results = [[Result((0.0,), 1, 0.0)]]
-    return False
-
-
 class LoopSearch:
     """The search of one Search Loop End while its prompt runs.
 
-    wanted   the candidate that the body must run for next; None when the search is over
-    index    its place among the candidates, from 0
-    sent     the id of the candidate that the body was last handed; the user's own nodes are handed candidate 0
+    wanted   the candidates that the body must run for next, together; none when the search is over
+    places   theirs among all candidates, from 0
+    sent     the candidates that the body was last handed; the user's own nodes are handed the loop's first
     outputs  of End, when the search is over
     done     steps whose copies are not forgotten yet
     """
@@ -123,7 +101,7 @@ class LoopSearch:
     def __init__(self, loop: Loop, now: context.Running, body: Body, settings: Settings):
         self.loop, self.body, self._settings = loop, body, settings
         self.name = uuid.uuid4().hex  # ComfyUI must not take this search's steps for those of another
-        self.wanted, self.index, self.sent, self.outputs, self.done = None, 0, loop.space.base.id, None, []
+        self.wanted, self.places, self.sent, self.outputs, self.done = [], [0], loop.first, None, []
         self._began = self._asked = time.monotonic()
         self._titles, self._outcome, self._over = body.titles(now), None, False
         inputs = now.node(body.end)["inputs"]
@@ -132,6 +110,8 @@ class LoopSearch:
         self._notes = [RANDOMISED] if context.seed_is_randomised(now) else []
         self._by_seed_alone = not body.reads & {NOISE, INDEX}
         self._check_wiring()
+        if loop.batch > 1:
+            self._check_batch(now)
         key = loop_key(now, self._links, loop.latent["samples"])
         self._values = Values(key, memory_of(key))
         self._images = estimate(loop.search, Images(), 1)
@@ -139,7 +119,7 @@ class LoopSearch:
             now, body.end, body.start, loop.search.name, self._sign, self._images, self._values, key
         )
         self._progress.announce(self._notes)
-        options = Options(settings.keep, settings.on_nan, ["score"], together=1)
+        options = Options(settings.keep, settings.on_nan, ["score"], together=loop.batch)
         evaluator = Images(lambda finished, alive: self._values.keep({recipe.id for recipe in finished[0]}))
         search, enough = self._signed(loop.search), self._progress.board.enough
         told = (memory_of(key), self._observe, enough)
@@ -168,56 +148,71 @@ class LoopSearch:
         if self._by_seed_alone and makes_other_noises(self.loop.search, self.loop.space):
             raise SearchError(NEEDS_NOISE.format(self.loop.search.name))
 
+    def _check_batch(self, now: context.Running) -> None:
+        """What cannot be right for several candidates at once."""
+        if any(now.node(id)["class_type"] in SEARCHES for id in self.body.nodes):
+            raise SearchError(
+                "Search Loop Start: a search inside this loop would not keep its candidates apart: set batch of this "
+                "Search Loop Start to 1; that of a loop inside it may be more."
+            )
+        if self.body.reads & {SEED, INDEX}:
+            raise SearchError(
+                "Search Loop Start: seed and index are of one candidate, and a batch has several: connect noise "
+                f"instead (through Apply Noise for a KSampler, also for that of a second pass), {ONE}."
+            )
+        told = now.node(self.body.end)["inputs"]["score"]
+        if (now.node(context.link(told))["class_type"], told[1]) == ("NS_ScoreImages", 0):
+            raise SearchError(
+                "Search Loop End: score is connected to the score of Score Images, one number for a batch of "
+                f"candidates: connect its scores, {ONE}."
+            )
+
     @property
     def left(self) -> int:
         """Runs of the body that may still come, CHAIN at most."""
-        return 1 if self._over else int(max(1, min(CHAIN, self._images - self.index)))
+        return 1 if self._over else int(max(1, min(CHAIN, self._images - self.places[0])))
 
     @property
     def awaits(self) -> bool:
-        """Whether a score that comes now is that of the candidate it wants."""
-        return self.wanted is not None and self.wanted.id == self.sent
+        """Whether a score that comes now is that of the candidates it wants."""
+        return bool(self.wanted) and self.wanted == self.sent
 
     def tell(self, score: object, value: object) -> None:
         """What the body made of `wanted`."""
-        recipe, seconds = self.wanted, time.monotonic() - self._asked
-        self._values.put(recipe.id, value)
-        self._progress.saw(recipe.id, value)
+        count, seconds = len(self.wanted), time.monotonic() - self._asked
+        for recipe, own in zip(self.wanted, rows_of(value, count, self.loop.latent)):
+            self._values.put(recipe.id, own)
+            self._progress.saw(recipe.id, own)
         if self._over:  # the winner's value was all that was missing
-            self.wanted = None
+            self.wanted = []
             return
-        self._go_on([[Result((self._number(score),), 1, seconds)]])
+        numbers = self._finite(numbers_of(score, count))
+        self._go_on([Result((number,), 1, seconds / count)] for number in numbers)
         self._values.save()
 
-    def _number(self, score: object) -> float:
-        try:
-            number = float(score)
-        except (TypeError, ValueError) as error:
-            raise SearchError(
-                f"Search Loop End: score is {type(score).__name__} and not a number; connect the score of Score "
-                "Images, or a FLOAT."
-            ) from error
-        if not math.isfinite(number) and self._settings.on_nan == "stop":
-            raise SearchError(
-                f"Search Loop End: score is {number} for candidate {self.index}, seed {self.wanted.seed}, so that "
-                "nothing can be ranked by it; mend what makes it, or set on_nan to exclude."
-            )
-        return number
+    def _finite(self, numbers: list[float]) -> Iterator[float]:
+        """One by one, so that those before one that is no number are remembered."""
+        for number, recipe, place in zip(numbers, self.wanted, self.places):
+            if not math.isfinite(number) and self._settings.on_nan == "stop":
+                raise SearchError(
+                    f"Search Loop End: score is {number} for candidate {place}, seed {recipe.seed}, so that "
+                    "nothing can be ranked by it; mend what makes it, or set on_nan to exclude."
+                )
+            yield number
 
     def _go_on(self, results) -> None:
-        order = _sent(self._steps, results)
+        order = sent(self._steps, results)
         if order is not None:
-            self.wanted = order.slots[0][0]
-            self.index = len(self._outcome.lanes[0].archive) if self._outcome else 0
-            if self._by_seed_alone and self.wanted.draw != "seed":
+            self.wanted, self.places = recipes_of(order), order.places
+            if self._by_seed_alone and self.wanted[0].draw != "seed":
                 raise SearchError(NEEDS_NOISE.format(self.loop.search.name))
         else:
             self._over, winner = True, self._outcome.winners[0].recipe
             if self._valued and self._values.get(winner.id) is None:  # the history told its score alone
-                self.wanted, self._outcome.recalled = winner, self._outcome.recalled - 1
-                self.index = [entry.recipe for entry in self._outcome.lanes[0].archive.entries].index(winner)
+                self.wanted, self._outcome.recalled = [winner], self._outcome.recalled - 1
+                self.places = [[entry.recipe for entry in self._outcome.lanes[0].archive.entries].index(winner)]
             else:
-                self.wanted = None
+                self.wanted = []
         self._asked = time.monotonic()
 
     def _observe(self, outcome: Outcome) -> None:
@@ -231,7 +226,7 @@ class LoopSearch:
         """End's outputs."""
         if self.outputs is None:
             winner = self._outcome.winners[0].recipe
-            noise = CandidateNoise.made(self.loop.space, winner)
+            noise = CandidateNoise.made(self.loop.space, [winner])
             self._values.save()
             account = self._account(winner)
             handle = RunHandle(needs_after=False)
@@ -262,11 +257,3 @@ class LoopSearch:
             notes=notes,
             unit="images",
         )
-
-
-def _sent(steps, results):
-    """The next order, or None where the search is over."""
-    try:
-        return steps.send(results)
-    except StopIteration:
-        return None

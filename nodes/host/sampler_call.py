@@ -76,10 +76,10 @@ def _one_prompt_a_row(cond: dict, rows: int) -> dict:
 
 def shares_calls(call: SamplerCall) -> bool:
     """Whether candidates come out of one call as they would of one each."""
-    return not _draws_from_seed(call) and _tiles(call)
+    return not draws_from_seed(call) and _tiles(call)
 
 
-def _draws_from_seed(call: SamplerCall) -> bool:
+def draws_from_seed(call: SamplerCall) -> bool:
     """Whether something besides the initial noise is drawn from the sampling seed: each candidate then comes
     with its own seed, in its own call."""
     model = call.guider.model_patcher.model

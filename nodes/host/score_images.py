@@ -1,10 +1,27 @@
 """Scores of a batch of images, as Score Images gives them."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+
 import torch
 
 from ...search import SearchError
 from ...verifiers.verifier import Verifier
 from .scoring import score
+
+
+@dataclass(frozen=True)
+class Scores:
+    """NS_SCORES: a number for each image of a batch. relative: they only compare these images with each other."""
+
+    numbers: tuple[float, ...]
+    relative: bool
+
+    @staticmethod
+    def of(verifier: Verifier, values: torch.Tensor) -> Scores:
+        compared = any(getattr(measure, "compares", False) for measure in verifier.measures)
+        return Scores(tuple(values.tolist()), verifier.relative or compared)
 
 
 def score_images(images: torch.Tensor, verifier: Verifier, prompt: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,7 +9,7 @@ from noise_search.harness.graph import Graph
 
 from .in_process import ExecutionError
 from .looping import Looped
-from .searching import Give, Level, Searching, account, close
+from .searching import Give, Level, Searching, account, close, counted
 
 EULER = {"steps": 3, "cfg": 2.0, "sampler_name": "euler", "scheduler": "normal"}
 
@@ -90,10 +90,12 @@ class Sampled:
         return self.graph.add("KSampler", model=model, positive=self.positive, negative=self.negative, seed=seed,
                               latent_image=latent, denoise=denoise, **EULER | settings)  # fmt: skip
 
-    def close(self, latent, **settings):
+    def close(self, latent, batch=1):
         image = self.graph.add("VAEDecode", samples=latent, vae=self.vae)
         scored = self.graph.add("NS_ScoreImages", images=image, verifier=self.verifier)
-        self.end = self.graph.add("NS_SearchLoopEnd", loop=self.start, score=scored, value=latent, **settings)
+        self.graph.set(self.start, batch=batch)
+        score = scored.at(4) if batch > 1 else scored
+        self.end = self.graph.add("NS_SearchLoopEnd", loop=self.start, score=score, value=latent)
         return self.end
 
 
@@ -176,6 +178,70 @@ def test_a_search_on_the_model_inside_a_loop(sampled, comfy):
     assert loop.level.numbers(comfy.run(loop.graph, loop.graph.add("VAEDecode", samples=end, vae=loop.vae))).item() == (
         pytest.approx(account(run).best().value)
     )
+
+
+# Several candidates in a batch.
+
+
+def same_search(one, other):
+    """The same candidates, with the same scores but for rounding."""
+    told = [[(line.recipe, line.value) for line in account(run).lanes[0]] for run in (one, other)]
+    assert [recipe for recipe, _ in told[0]] == [recipe for recipe, _ in told[1]]
+    assert [value for _, value in told[0]] == pytest.approx([value for _, value in told[1]], abs=1e-4)
+
+
+@pytest.mark.parametrize("sampler_name", ["euler", "euler_ancestral", "dpmpp_2m_sde"])
+def test_each_of_a_batch_is_sampled_as_it_is_alone(comfy, tiny, sampler_name):
+    """By two passes from the loop's noise, that draw noise on their way, and a third from a seed of its own, inside a
+    mask."""
+    found = []
+    mask = torch.linspace(0, 1, 32).expand(1, 32, 32)
+    for batch in (1, 4):
+        loop = Sampled(comfy, tiny, images=6)
+        g, (counting, count) = loop.graph, counted(tiny.model)
+        loop.model = loop.given("counting", counting)
+        g.set(loop.start, latent=g.add("SetLatentNoiseMask", samples=loop.latent, mask=loop.given("mask", mask)))
+        model = g.add("NS_ApplyNoise", model=loop.model, noise=loop.start.at(1))
+        first = loop.sample(model, loop.start.at(3), 0, sampler_name=sampler_name)
+        larger = g.add("LatentUpscale", samples=first, upscale_method="nearest-exact", width=64, height=64,
+                       crop="disabled")  # fmt: skip
+        second = loop.sample(model, larger, 0, denoise=0.5, sampler_name=sampler_name)
+        end = loop.close(loop.sample(loop.model, second, 3, denoise=0.5), batch)
+        found.append((loop, count, *comfy.run(g, end, end.at(2), end.at(3))))
+    (_, count, best, seed, run), (_, batches, same, same_seed, beside) = found
+    assert set(count.batches) == {1} and set(batches.batches) == {4, 2} and count.evaluations == batches.evaluations
+    same_search(run, beside)
+    assert seed == same_seed and close(best["samples"], same["samples"]) and best.keys() == same.keys()
+
+
+def test_a_batch_of_noises_around_a_custom_sampler(comfy, tiny):
+    found = []
+    for batch in (1, 3):
+        loop = Sampled(comfy, tiny, images=7)
+        g = loop.graph
+        g.set(loop.start, search=g.add("NS_ZeroOrderSearch", budget=loop.budget, neighbours=3))
+        guider = g.add("CFGGuider", model=loop.model, positive=loop.positive, negative=loop.negative, cfg=2.0)
+        sigmas = g.add("BasicScheduler", model=loop.model, scheduler="normal", steps=3, denoise=1.0)
+        euler = g.add("KSamplerSelect", sampler_name="euler")
+        latent = g.add("SamplerCustomAdvanced", noise=loop.start.at(1), guider=guider, sampler=euler, sigmas=sigmas,
+                       latent_image=loop.start.at(3))  # fmt: skip
+        end = loop.close(latent, batch)
+        found.append((loop, *comfy.run(g, end, end.at(1), end.at(3))))
+    (_, best, noise, run), (_, same, same_noise, beside) = found
+    same_search(run, beside)
+    assert torch.equal(noise.tensor, same_noise.tensor) and close(best["samples"], same["samples"])
+
+
+@pytest.mark.parametrize("sampler_name", ["dpm_adaptive", "ddim"])
+def test_a_sampler_that_mixes_the_rows_of_a_batch(sampled, comfy, sampler_name):
+    """dpm_adaptive chooses its steps for all rows; ddim draws what is outside a mask from the seed."""
+    loop = sampled()
+    g, mask = loop.graph, torch.linspace(0, 1, 32).expand(1, 32, 32)
+    g.set(loop.start, latent=g.add("SetLatentNoiseMask", samples=loop.latent, mask=loop.given("mask", mask)))
+    model = g.add("NS_ApplyNoise", model=loop.model, noise=loop.start.at(1))
+    loop.close(loop.sample(model, loop.start.at(3), 0, sampler_name=sampler_name), batch=2)
+    with pytest.raises(ExecutionError, match="does not keep the rows of a batch apart.*or set batch .* to 1"):
+        comfy.run(g, loop.end)
 
 
 # Results of a loop.

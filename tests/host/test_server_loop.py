@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import ImageChops
 
 from noise_search.harness import find
 from noise_search.harness.client import Client, Failed
@@ -21,7 +22,7 @@ SEEDS = itertools.count(50_000, 1000)  # every test searches anew
 class HiresFix:
     """A loop around two passes of a stock KSampler with an upscale between, its picture scored and saved."""
 
-    def __init__(self, images=5, seed=None, algorithm="NS_RandomSearch", steps=2):
+    def __init__(self, images=5, seed=None, algorithm="NS_RandomSearch", steps=2, batch=0):
         self.graph = g = Graph()
         self.seed, self.steps = next(SEEDS) if seed is None else seed, steps
         self.model, self.clip, self.vae = g.add("NS_ShapesWorld").out(3)
@@ -34,11 +35,16 @@ class HiresFix:
         self.first = self.sample(model, self.start.at(3), 0)
         larger = g.add("LatentUpscale", samples=self.first, upscale_method="bilinear", width=256, height=256,
                        crop="disabled")  # fmt: skip
-        self.second = self.sample(self.model, larger, self.start.at(2), denoise=0.5)
+        if batch:
+            self.second = self.sample(model, larger, 0, denoise=0.5)
+            g.set(self.start, batch=batch)
+        else:
+            self.second = self.sample(self.model, larger, self.start.at(2), denoise=0.5)
         self.decoded = g.add("VAEDecode", samples=self.second, vae=self.vae)
         self.verifier = g.add("NS_ShapesVerifier")
         self.score = g.add("NS_ScoreImages", images=self.decoded, verifier=self.verifier, prompt=PROMPT)
-        self.end = g.add("NS_SearchLoopEnd", loop=self.start, score=self.score, value=self.decoded)
+        score = self.score.at(4 if batch else 0)
+        self.end = g.add("NS_SearchLoopEnd", loop=self.start, score=score, value=self.decoded)
         self.saved = g.add("SaveImage", images=self.end, filename_prefix="looped")
         self.report = g.add("NS_SearchReport", run=self.end.at(3))
 
@@ -87,6 +93,28 @@ def test_the_body_runs_once_for_each_candidate_and_all_else_once(client):
     g.set(loop.budget, images=1)
     g.set(loop.start, seed=int(re.search(r"\n +1 .* seed (\d+)", run.text(loop.report))[1]))
     assert same(*client.run(g).images(loop.saved), picture)
+
+
+def test_a_batch_of_candidates_goes_through_the_body_together(client):
+    forget_all(client)
+    loop = HiresFix(images=8, batch=3)
+    run = client.run(loop.graph)
+    assert [times_run(run, node) for node in loop.body] == [3] * 4
+    assert [times_run(run, node) for node in loop.outside] == [1] * 6
+    assert [value for value, most in bars(run, loop.end) if most == 8][:3] == [3, 6, 8]
+    (picture,) = run.images(loop.saved)
+    assert len(json.loads(picture.info["noise_search"])["recipes"]) == 1
+    loop.graph.set(loop.start, batch=1)
+    loop.graph.set(loop.budget, images=10)
+    run = client.run(loop.graph)
+    assert recalled(run, loop) == 8 and times_run(run, loop.first) == 2
+    alone = HiresFix(images=8, seed=loop.seed, batch=1)
+    alone.graph.set(alone.second, seed=1)  # Apply Noise takes its place: another history, and the same pictures
+    run = client.run(alone.graph)
+    (same_picture,) = run.images(alone.saved)
+    assert times_run(run, alone.first) == 8
+    assert picture.info["noise_search"] == same_picture.info["noise_search"]
+    assert max(high for _, high in ImageChops.difference(picture, same_picture).getextrema()) <= 2
 
 
 def test_a_loop_reports_as_it_runs(client):

@@ -107,7 +107,7 @@ def measure_scoring(options):
 
 
 def measure_overhead(options):
-    return overhead.measure(*(16, 1) if options.quick else (64, 3), say)
+    return overhead.measure(*(20, 1) if options.quick else (64, 3), say)
 
 
 PARTS = {

@@ -186,10 +186,10 @@ def test_results_are_written_in_words_and_as_a_picture(found, tmp_path):
 def test_what_searching_costs_is_measured_and_written_in_words(monkeypatch):
     monkeypatch.setattr(overhead, "LATENT", (4, 16, 16))
     monkeypatch.setattr(overhead, "TIMES", (1, 2))
-    found = overhead.measure(16, 1, say=lambda text: None)
+    found = overhead.measure(20, 1, say=lambda text: None)
     assert set(found["ways"]) == set(family.ways(16))
     text = words.report({"overhead": {**found, "machine": "any"}})
-    assert "| 16 samples | 32 samples | 16, with noises | repeats |" in text and "4 × 16 × 16" in text
+    assert "| 20 samples | 40 samples | 20, with noises | repeats |" in text and "4 × 16 × 16" in text
 
 
 def test_the_free_model_is_asked_for_exactly_what_the_budget_allows():

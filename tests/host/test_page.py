@@ -15,8 +15,9 @@ from .templates import OWN_WORLD, TEMPLATES, read
 
 HIDE_MINIMAP = "() => app.ui.settings.setSettingValue('Comfy.Minimap.Visible', false)"  # it hides a corner of pictures
 A_FEW = """() => {
+    const images = app.graph.nodes.some(node => node.type === 'NS_SearchOverPaths') ? 24 : 6
     for (const node of app.graph.nodes)
-        if (node.type === 'NS_SearchBudget') node.widgets.find(w => w.name === 'images').value = 6
+        if (node.type === 'NS_SearchBudget') node.widgets.find(w => w.name === 'images').value = images
 }"""
 
 

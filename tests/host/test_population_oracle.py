@@ -68,7 +68,7 @@ def test_what_is_missing_is_said_before_anything_runs(comfy, installed, monkeypa
 def test_inception_scores_images(lab, installed, score):
     verifier = oracle(lab, score=score, model=INCEPTION, statistics="noise_search/set-inception.npz")
     images = small_clips.images(60, 60, n=3)
-    mean, best, index, table = lab.call("NS_ScoreImages", images=images, verifier=verifier)
+    mean, best, index, table, _ = lab.call("NS_ScoreImages", images=images, verifier=verifier)
     own = verifier.measure(images, [""] * 3)[:, 0] * verifier.measures[0].sign
     assert index == int(own.argmax()) and torch.equal(best, images[index : index + 1])
     assert mean == -2 and len(table.splitlines()) == 4 and len(table.splitlines()[0]) < 60

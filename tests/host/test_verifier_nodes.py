@@ -120,7 +120,18 @@ def test_scores_are_those_of_the_verifier_alone(clips, host, score, model):
     torch.testing.assert_close(rows, verifier.measure(images, prompts), atol=1e-6, rtol=0)
 
 
-def test_a_second_search_loads_nothing_again(clips, host, score, monkeypatch):
+@pytest.fixture
+def nothing_loaded(host):
+    """What other tests loaded is gone."""
+    import comfy.model_management as mm
+
+    gc.collect()
+    mm.cleanup_models()
+    mm.unload_all_models()
+    assert mm.current_loaded_models == []
+
+
+def test_a_second_search_loads_nothing_again(clips, host, score, nothing_loaded):
     import comfy.model_management as mm
 
     (verifier,) = host.call("NS_CLIPScore", model="clip_vision/hf")
@@ -143,10 +154,9 @@ def test_comfyui_can_unload_the_model_and_it_comes_back(clips, host, score):
     torch.testing.assert_close(score(verifier, images, prompts), before)
 
 
-def test_the_model_goes_when_no_verifier_holds_it(clips, host, score):
+def test_the_model_goes_when_no_verifier_holds_it(clips, host, score, nothing_loaded):
     import comfy.model_management as mm
 
-    mm.unload_all_models()
     (verifier,) = host.call("NS_CLIPScore", model="clip_vision/open")
     score(verifier, small_clips.images(48, 48, n=1), ["a"])
     assert len(mm.current_loaded_models) == 1

@@ -161,7 +161,8 @@ class LoopSearch:
                 f"instead (through Apply Noise for a KSampler, also for that of a second pass), {ONE}."
             )
         told = now.node(self.body.end)["inputs"]["score"]
-        if (now.node(context.link(told))["class_type"], told[1]) == ("NS_ScoreImages", 0):
+        source = context.link(told)
+        if source and (now.node(source)["class_type"], told[1]) == ("NS_ScoreImages", 0):
             raise SearchError(
                 "Search Loop End: score is connected to the score of Score Images, one number for a batch of "
                 f"candidates: connect its scores, {ONE}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ..search.algorithms.auto import STOPS
 from .family import AUTO, UNMEASURED, checkpoints
 
 HEAD = """\
@@ -168,6 +169,11 @@ Shapes World, {seeds} prompts, {samples} samples: the mean score by the verifier
 oracle, which is not, and after how many samples' worth each is where random search's is after 64 and after 128.
 
 {table}
+
+*Where the limit is.* To judge x̂0 after a third of the steps takes {look} of {steps} evaluations. So a judge that \
+never erred would need {for_64:.0f} samples' worth to look at as many noises as the best of 64, and {for_128:.0f} for \
+the best of 128; earlier, x̂0 says too little here (*previews* above). Whatever is quicker than that comes from \
+children of the best.
 """
 
 
@@ -184,7 +190,11 @@ def _goal(problem: dict | None) -> str:
             means = [f"{low_high[0]:.3f} ({low_high[1]:.3f}–{low_high[2]:.3f})" for low_high in numbers[scores]]
             soon = [_samples(numbers[reaches][str(n)], problem) for n in marks[-2:]]
             lines.append([way if judge == "verifier" else "", judge, *means, *soon])
-    return GOAL.format(seeds=problem["seeds"], samples=problem["samples"], table=_table(heads, lines))
+    steps = problem["steps"]
+    look = round(steps * next(iter(STOPS))) + 1  # that to score x̂0 is one more
+    needs = {f"for_{n}": n * look / steps for n in (64, 128)}
+    facts = {"seeds": problem["seeds"], "samples": problem["samples"], "steps": steps, "look": look, **needs}
+    return GOAL.format(table=_table(heads, lines), **facts)
 
 
 def _published(problems: dict) -> str:

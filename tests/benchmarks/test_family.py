@@ -169,6 +169,18 @@ def test_every_way_starts_at_the_plain_image_never_gets_worse_and_stays_below_th
             assert (course.calls >= 1).all()
 
 
+def test_a_course_that_is_remembered_is_not_measured_again(found, tmp_path):
+    def never(*args):
+        raise AssertionError("measured again")
+
+    courses = family.measure("deceptive", 2, 16, only=[family.RANDOM], scratch=tmp_path)
+    again = family.measure("deceptive", 2, 16, never, only=[family.RANDOM], scratch=tmp_path)
+    assert (again[family.RANDOM].score == courses[family.RANDOM].score).all()
+    assert (courses[family.RANDOM].score == found[0]["deceptive"][family.RANDOM].score).all()
+    with pytest.raises(AssertionError, match="measured again"):
+        family.measure("deceptive", 3, 16, never, only=[family.RANDOM], scratch=tmp_path)
+
+
 def test_every_algorithm_takes_part():
     names = {type(block.algorithm).__name__ for search in family.ways(16).values() for block in search.blocks}
     from noise_search.search import algorithms
@@ -177,7 +189,9 @@ def test_every_algorithm_takes_part():
 
 
 def test_results_are_written_in_words_and_as_a_picture(found, tmp_path):
-    text = family_words.report({"machine": words.machine(), "problems": found[1]})
+    long = {"steps": 16} | family.summary({way: found[0]["deceptive"][way] for way in (family.RANDOM, family.AUTO)}, 50)
+    text = family_words.report({"machine": words.machine(), "problems": found[1], "long": long})
+    assert "takes 6 of 16 evaluations" in text and "would need 24 samples' worth" in text
     assert all(f"| {way} |" in text for way in family.ways(16)) and "nan" not in text
     family_picture.draw(found[1], tmp_path / "family.png")
     assert (tmp_path / "family.png").stat().st_size > 10_000

@@ -1,6 +1,6 @@
 """Measure whether searching helps and what it costs: `python benchmarks/run.py`, from the repository's root.
 
-Writes results.md, results.json, helps.png and family.* into benchmarks/results. About fifty minutes on two idle cores.
+Writes results.md, results.json, helps.png and family.* into benchmarks/results. About 70 minutes on two idle cores.
 What was measured is remembered in --scratch: an interrupted run goes on where it was. --quick takes minutes,
 says little, and writes into out/benchmarks.
 """
@@ -125,7 +125,7 @@ def arguments():
     as_written = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     parser.add_argument("--quick", action="store_true", help="a small run that only shows that everything works")
-    parser.add_argument("--full", action="store_true", help="the family on 64 seeds (about 2 hours), not 16 (half an hour)")
+    parser.add_argument("--full", action="store_true", help="the family on 64 seeds (two hours), not 16 (half of one)")
     parser.add_argument("--prompts", metavar="N", type=int, help="held-out prompts (100)")
     parser.add_argument("--only", choices=PARTS, help="measure one part, keep the others' results")
     parser.add_argument("--comfyui", metavar="DIR", help="where ComfyUI is")

@@ -8,6 +8,13 @@ import uuid
 from noise_search.harness import find
 
 
+def verifiers_loaded():
+    """ComfyUI's handles of the verifiers' models that it holds. What nobody uses any more it lists as None."""
+    import comfy.model_management as mm
+
+    return [m for m in mm.loaded_models() if m and type(m.model).__name__ == "VerifierModel"]
+
+
 class Host:
     """ComfyUI imported from its folder, on the CPU, with a temporary base directory instead of its own.
 

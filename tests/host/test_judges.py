@@ -8,6 +8,7 @@ from noise_search.harness.chat_server import chat_server
 from noise_search.search import SearchError
 from noise_search.verifiers import LocalModel, Verifier, VerifierError, VLMJudge
 
+from .in_process import verifiers_loaded
 from .model_folders import private
 from .test_verifier_nodes import host  # noqa: F401  a fixture
 
@@ -53,7 +54,7 @@ def test_a_local_judge_is_loaded_and_placed_by_comfyui(host, judge, score):  # n
     torch.testing.assert_close(rows, alone, atol=1e-6, rtol=0)
     assert rows.unique().numel() == 3
     module = verifier.measures[0].modules()[0]
-    assert [m.model.module for m in mm.loaded_models() if type(m.model).__name__ == "VerifierModel"] == [module]
+    assert [m.model.module for m in verifiers_loaded()] == [module]
     mm.unload_all_models()
     torch.testing.assert_close(score(verifier, IMAGES, PROMPTS), rows)
     (checklist,) = host.call("NS_PromptChecklist", questions="A dog?", **LOCAL)

@@ -1,6 +1,7 @@
 """The verifier blocks inside ComfyUI: what they list and refuse, and scoring under its memory management."""
 
 import gc
+import weakref
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from safetensors.torch import save_file
 from noise_search.harness import find, small_clips
 from noise_search.verifiers import ImageStatistic, Verifier, VerifierError
 
+from .in_process import verifiers_loaded
 from .model_folders import private
 
 CPU = torch.device("cpu")
@@ -120,28 +122,15 @@ def test_scores_are_those_of_the_verifier_alone(clips, host, score, model):
     torch.testing.assert_close(rows, verifier.measure(images, prompts), atol=1e-6, rtol=0)
 
 
-@pytest.fixture
-def nothing_loaded(host):
-    """What other tests loaded is gone."""
-    import comfy.model_management as mm
-
-    gc.collect()
-    mm.cleanup_models()
-    mm.unload_all_models()
-    assert mm.current_loaded_models == []
-
-
-def test_a_second_search_loads_nothing_again(clips, host, score, nothing_loaded):
-    import comfy.model_management as mm
-
+def test_a_second_search_loads_nothing_again(clips, host, score):
     (verifier,) = host.call("NS_CLIPScore", model="clip_vision/hf")
     images, prompts = small_clips.images(48, 48, n=2), ["a", "b"]
     score(verifier, images, prompts)
-    loaded = [m for m in mm.loaded_models() if type(m.model).__name__ == "VerifierModel"]
+    loaded = verifiers_loaded()
     (again,) = host.call("NS_CLIPScore", model="clip_vision/hf", form="2.5 · max(cosine, 0)")
     score(again, images, prompts)
     assert again.measures[0].modules()[0] is verifier.measures[0].modules()[0]
-    assert [m for m in mm.loaded_models() if type(m.model).__name__ == "VerifierModel"] == loaded
+    assert loaded and verifiers_loaded() == loaded
 
 
 def test_comfyui_can_unload_the_model_and_it_comes_back(clips, host, score):
@@ -154,16 +143,18 @@ def test_comfyui_can_unload_the_model_and_it_comes_back(clips, host, score):
     torch.testing.assert_close(score(verifier, images, prompts), before)
 
 
-def test_the_model_goes_when_no_verifier_holds_it(clips, host, score, nothing_loaded):
+def test_the_model_goes_when_no_verifier_holds_it(clips, host, score):
     import comfy.model_management as mm
 
+    mm.unload_all_models()
     (verifier,) = host.call("NS_CLIPScore", model="clip_vision/open")
     score(verifier, small_clips.images(48, 48, n=1), ["a"])
-    assert len(mm.current_loaded_models) == 1
-    del verifier
+    (loaded,), module = verifiers_loaded(), weakref.ref(verifier.measures[0].modules()[0])
+    assert loaded.model.module is module()
+    del verifier, loaded
     gc.collect()
     mm.cleanup_models()
-    assert mm.current_loaded_models == []
+    assert verifiers_loaded() == [] and module() is None
 
 
 class Given:

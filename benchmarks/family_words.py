@@ -189,10 +189,9 @@ def _goal(problem: dict | None) -> str:
     marks = checkpoints(problem["samples"])
     heads = ["", "", *marks, *(f"random's {n} after" for n in marks[-2:])]
     lines = []
-    for way in problem["ways"]:
-        numbers = problem["ways"][way]
+    for way, numbers in problem["ways"].items():
         for judge, scores, reaches in (("verifier", "score", "reaches"), ("oracle", "watched", "watched_reaches")):
-            means = [f"{low_high[0]:.3f} ({low_high[1]:.3f}–{low_high[2]:.3f})" for low_high in numbers[scores]]
+            means = [_interval(score, digits=3) for score in numbers[scores]]
             soon = [_samples(numbers[reaches][str(n)], problem) for n in marks[-2:]]
             lines.append([way if judge == "verifier" else "", judge, *means, *soon])
     steps = problem["steps"]
@@ -256,8 +255,9 @@ GAP = """
 *Gap*: how much more the searched score has risen than the watched one, each in standard deviations of a plain image."""
 
 
-def _interval(numbers: Sequence[float]) -> str:
-    return "{:.2f} ({:.2f}–{:.2f})".format(*numbers)
+def _interval(numbers: Sequence[float], digits: int = 2) -> str:
+    mean, low, high = (f"{x:.{digits}f}" for x in numbers)
+    return f"{mean} ({low}–{high})"
 
 
 def _samples(numbers: Sequence[float | None], problem: dict) -> str:

@@ -16,7 +16,7 @@ import torch
 
 from ..search import Archive, NoiseSpace, Options, Outcome, Recipe, Result, Search, run
 from ..search.evaluation import Slot
-from ..search.places import Place, descent
+from ..search.places import Place, steps_between
 from ..search.space import seeded_noise
 from ..search.trajectory import Ledger, Path
 from .family import TOP, ways
@@ -41,7 +41,7 @@ class Free:
         self._path = Path() if draws else Ledger()
 
     def path_cost(self, i: Place, j: int) -> int:
-        return len(descent(i, j)) - 1
+        return steps_between(i, j)
 
     def cost(self, slots: Sequence[Slot]) -> int:
         paths = [slot for slot in slots if slot[0].moves]

@@ -17,7 +17,7 @@ import torch
 from ..search import Archive, NoiseSpace, Recipe, Result
 from ..search.evaluation import Slot
 from ..search.glimpses import Glimpses, Glimpsing, steps_at
-from ..search.places import Place, at, descent
+from ..search.places import Place, at, descent, steps_between
 from ..search.trajectory import Path, end_of, kind_of
 from ..verifiers import Verifier
 from .world import CFG, STEPS, World
@@ -119,7 +119,7 @@ class WorldEvaluator:
         return Archive(self.verifier.rule, signs)
 
     def path_cost(self, i: Place, j: int) -> int:
-        return len(descent(i, j)) - 1
+        return steps_between(i, j)
 
     def cost(self, slots: Sequence[Slot]) -> int:
         paths = [slot for slot in slots if slot[0].moves]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from .archive import Archive
-from .places import Place, descent
+from .places import Place, steps_between
 from .recipe import Recipe
 from .space import NoiseSpace
 
@@ -29,7 +29,7 @@ class Lane:
     space: NoiseSpace
     steps: int
     affords: Callable[[int], bool] = lambda cost: True
-    path_cost: Callable[[Place, int], int] = lambda i, j: len(descent(i, j)) - 1
+    path_cost: Callable[[Place, int], int] = steps_between
     noise: Sequence[float] = ()
     row: int = 0
 

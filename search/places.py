@@ -1,9 +1,10 @@
 """Places on the denoising path: a step of the schedule by its index, or a point between two.
 
-    at(noise, 2)          noise[2]
-    at(noise, 2.25)       a quarter of the way from noise[2] to noise[3]
-    place_of(noise, s)    where the noise's share is s
-    descent(2.25, 5)      [2.25, 3, 4, 5]: where a solver stops
+    at(noise, 2)            noise[2]
+    at(noise, 2.25)         a quarter of the way from noise[2] to noise[3]
+    place_of(noise, s)      where the noise's share is s
+    descent(2.25, 5)        [2.25, 3, 4, 5]: where a solver stops
+    steps_between(2.25, 5)  3
 
 A schedule is told by the noise's share at each of its steps, falling: s = ν / (1 + ν), where ν is the ratio of noise to
 signal. It is σ itself of a flow x = (1−σ)·x0 + σ·ε, and σ / (1 + σ) where x = x0 + σ·ε.
@@ -37,3 +38,8 @@ def descent(i: Place, j: int) -> list[Place]:
     """Where solving from place i to step j stops, both included: at every step below i. Beginning between two, it
     passes the next one by where i is nearer to it than half a step, so that no evaluation is spent on hardly a step."""
     return [i, *(step for step in range(int(i) + 1, j + 1) if step - i > 0.5 or step == j)]
+
+
+def steps_between(i: Place, j: int) -> int:
+    """Steps of that solving: the evaluations of a solver that takes one a step."""
+    return len(descent(i, j)) - 1

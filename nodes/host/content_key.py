@@ -15,8 +15,11 @@ from .context import Running, link, upstream
 
 PACK_VERSION = "0.1.0"
 BUDGETS = ("NS_SearchBudget",)  # how much may be spent changes nothing of what was evaluated
-PATIENCE = {("NS_HumanPick", "time_limit"), ("NS_HumanPick", "no_answer")}  # nor how long a person was waited for
-TOGETHER = {("NS_SearchLoopStart", "batch")}  # nor how many candidates went through a loop at once
+WITHOUT_EFFECT = {  # nor how long a person was waited for, nor how many candidates went through a loop at once
+    ("NS_HumanPick", "time_limit"),
+    ("NS_HumanPick", "no_answer"),
+    ("NS_SearchLoopStart", "batch"),
+}
 SAME = {("NS_ScoreImages", 4): 0}  # output -> the one that gives the same for one candidate: scores, and score
 MARKS = ("loop_end",)  # which loop a copied node belongs to, by its number
 BLOCK = 1 << 16
@@ -74,7 +77,7 @@ def graph_key(run: Running, id: str, known: dict | None = None, around: set[str]
     known[place] = "in a circle"
     inputs = {}
     for name, value in sorted(node.get("inputs", {}).items()):
-        if name in MARKS or (node.get("class_type"), name) in PATIENCE | TOGETHER:
+        if name in MARKS or (node.get("class_type"), name) in WITHOUT_EFFECT:
             continue
         behind = link(value)
         if behind is None:

@@ -130,9 +130,8 @@ class Course:
         ways = [way for way in self._ways if way.open and self._number(way)]
         if not ways:
             return None
-        fresh = ways[0] if ways[0].back is None else None
-        if self._cut and fresh and fresh.spent < FIRST * self._lane.steps:
-            return fresh
+        if self._cut and ways[0].back is None and ways[0].spent < FIRST * self._lane.steps:
+            return ways[0]
         if not self._settings.measure:
             return min(ways, key=lambda way: way.spent)
         starved = [way for way in ways if SHARE * way.spent <= sum(way.spent for way in self._ways)]

@@ -4,7 +4,7 @@ import torch
 
 from noise_search.search import Account, Archive, Block, Budget, NoiseSpace, Options, Result, Search, run
 from noise_search.search.algorithms import RandomSearch, SearchOverPaths, ZeroOrderSearch
-from noise_search.search.places import descent
+from noise_search.search.places import steps_between
 
 STEPS = 10
 MEASURES = ["brightness", "likeness", "sharpness"]
@@ -23,7 +23,7 @@ class Analytic:
         self.space, self.unseen, self.seen, self.latents = space, unseen, 0, {}
 
     def path_cost(self, i, j):
-        return len(descent(i, j)) - 1
+        return steps_between(i, j)
 
     def cost(self, slots):
         return sum(self._cost(recipe) for slot in slots for recipe in slot)

@@ -16,7 +16,7 @@ from itertools import groupby, pairwise
 import torch
 
 from noise_search.search import Archive, Result
-from noise_search.search.places import at, descent
+from noise_search.search.places import at, descent, steps_between
 from noise_search.search.trajectory import Path, end_of, kind_of
 
 SHAPE = (1, 2, 2)
@@ -88,7 +88,7 @@ class World:
         return self.flow.denoise.rows
 
     def path_cost(self, i, j):
-        return len(descent(i, j)) - 1
+        return steps_between(i, j)
 
     def cost(self, slots):
         paths = [slot for slot in slots if slot[0].moves]

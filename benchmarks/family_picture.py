@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from .family import PATHS, RANDOM, checkpoints
@@ -18,6 +19,7 @@ STYLES = {
     "BFS": ("#D55E00", "P"),
     "auto": ("#5B2A86", "*"),
 }
+COLUMNS = 3
 
 
 def draw(problems: dict, path: Path) -> None:
@@ -25,14 +27,17 @@ def draw(problems: dict, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 10), dpi=100, layout="constrained")
+    rows = math.ceil(len(problems) / COLUMNS)
+    figure = Figure(figsize=(12, 1 + 3 * rows), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, (name, problem) in zip(figure.subplots(3, 3).flat, problems.items()):
+    for n, (name, problem) in enumerate(problems.items(), 1):
+        axes = figure.add_subplot(rows, COLUMNS, n)
         _panel(axes, problem)
         axes.set_title(name, loc="left", fontsize=11.5)
     handles = {line.get_label(): line for line in figure.axes[0].lines if not line.get_label().startswith("_")}
-    figure.legend(handles.values(), handles, loc="outside lower center", ncols=5, fontsize=10.5, frameon=False)
-    figure.axes[-2].set_xlabel("evaluations of the denoiser, in samples' worth", fontsize=10.5)
+    look = {"ncols": 9, "fontsize": 10.5, "frameon": False, "columnspacing": 1.2}
+    figure.legend(handles.values(), handles, loc="outside upper center", **look)
+    figure.supxlabel("evaluations of the denoiser, in samples' worth", fontsize=10.5)
     figure.supylabel("score of the best image so far", fontsize=10.5)
     figure.savefig(path)
 

@@ -1,11 +1,11 @@
-"""A world whose truth is known: flow matching on a Gaussian mixture, with the exact denoiser and no network.
+"""A world whose truth is known: a Gaussian mixture with its exact denoiser, as a flow or an ε model, and no network.
 
     world = clusters(16, band=LOW)
     x0 = world.denoise(x, 0.5, world.encode([""]))      # E[x0 | x_σ] at σ = 0.5
 
 It stands in for `demo.world.World`, so that the demo's evaluator and its four verbs search it. Latents are
-[B,4,16,16]; x_σ = (1 − σ)·x0 + σ·ε with x0 ~ Σ_k N(μ_k, Λ) / K. Λ is diagonal in a cosine basis and falls with
-frequency, as the spectra of images do. A latent is its own image.
+[B,4,16,16]; x_σ = s·x0 + σ·ε with x0 ~ Σ_k N(μ_k, Λ) / K, where s is 1 − σ of a flow and 1 of an ε model. Λ is
+diagonal in a cosine basis and falls with frequency, as the spectra of images do. A latent is its own image.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ CHANNELS, SIDE = 4, 16
 LATENT = (CHANNELS, SIDE, SIDE)
 LOW, HIGH, EVERYTHING = (0, 4), (6, 16), (0, 32)
 """Bands of frequencies, from the first to below the second: layout, texture, all."""
+HIGHEST, LOWEST, RHO = 14.6146, 0.0291675, 7.0  # σ of an ε model, those of Stable Diffusion 1.5; ρ of Karras et al.
 
 
 class Mixture:
     """The exact denoiser of a mixture.
 
     means  [K,4,16,16] μ_k, in standard deviations of each cosine coefficient
+    flow   or else an ε model
     """
 
-    def __init__(self, means: torch.Tensor):
-        self.means = means.double()
+    def __init__(self, means: torch.Tensor, flow: bool = True):
+        self.means, self.flow = means.double(), flow
         self._cosines = cosines(SIDE)
         self.deviations = deviations()
         self._levels: dict[float, tuple] = {}  # of noise, as a schedule has them
@@ -59,7 +61,7 @@ class Mixture:
     def _at(self, σ: float) -> tuple:
         """What denoising at one level needs. Within cluster k, x_σ ~ N(aμ_k, v) with v = a²λ + σ²; its log density
         at c is c·slope_k − offset_k and what all clusters share; x0's mean there is μ_k + aλ/v·(c − aμ_k)."""
-        a, λ = 1 - σ, self.deviations**2
+        a, λ = self.signal(σ), self.deviations**2
         v = a**2 * λ + σ**2
         μ = (self.means * self.deviations).flatten(1)
         slopes = (a * μ / v.expand(LATENT).flatten()).T
@@ -67,8 +69,16 @@ class Mixture:
         return slopes, offsets, a * λ / v, μ, a
 
     def schedule(self, steps: int) -> torch.Tensor:
-        """[steps+1] falling sigmas from 1 to 0."""
-        return torch.linspace(1, 0, steps + 1)
+        """[steps+1] falling sigmas: of a flow from 1 to 0 in equal steps; of an ε model those of Karras et al. 2022
+        (arXiv 2206.00364, eq. 5), and 0."""
+        if self.flow:
+            return torch.linspace(1, 0, steps + 1)
+        roots = torch.linspace(HIGHEST ** (1 / RHO), LOWEST ** (1 / RHO), steps)
+        return torch.cat([roots**RHO, torch.zeros(1)])
+
+    def signal(self, sigma):
+        """s, the image's share at a noise level."""
+        return 1 - sigma if self.flow else sigma**0
 
     def encode(self, prompts) -> torch.Tensor:
         """There is nothing to say to it."""
@@ -110,7 +120,7 @@ def one_cluster() -> Mixture:
     return Mixture(torch.zeros(1, *LATENT))
 
 
-def clusters(count: int, limits: tuple[int, int], apart: float = 8.0) -> Mixture:
+def clusters(count: int, limits: tuple[int, int], apart: float = 8.0, flow: bool = True) -> Mixture:
     """Clusters that differ in one band of frequencies, each `apart` standard deviations from the middle."""
     drawn = torch.randn(count, *LATENT, generator=torch.Generator().manual_seed(count)).double() * band(limits)
-    return Mixture(apart * drawn / drawn.flatten(1).norm(dim=1).view(-1, 1, 1, 1))
+    return Mixture(apart * drawn / drawn.flatten(1).norm(dim=1).view(-1, 1, 1, 1), flow)

@@ -63,7 +63,7 @@ def _sampled(problem: Problem, prompt: str, count: int, seed: int) -> tuple[torc
     flow = problem.trajectory(prompt)
     seen: dict[float, list[torch.Tensor]] = {share: [] for share in SHARES}
     rows = []
-    for states in noise.split(BATCH):
+    for states in map(flow.start, noise.split(BATCH)):
         for step in range(problem.steps):
             for share in SHARES:
                 if step == round(share * problem.steps):

@@ -96,7 +96,7 @@ def analytic() -> list[Problem]:
     layouts, textures = mixture.clusters(16, LOW), mixture.clusters(16, HIGH)
     line, coarse, pair = projection(gaussian, 1, 1), projection(gaussian, 1, 2, (0, 2)), projection(gaussian, 2, 6, LOW)
     layout, texture, judged = projection(layouts, 1, 3), projection(textures, 1, 4), projection(layouts, 1, 7)
-    six = peaks(projection(layouts, 4, 5))
+    six, noisy = peaks(projection(layouts, 4, 5)), mixture.clusters(16, LOW, flow=False)
     return [
         _problem("linear", "one direction of the image, of all frequencies", gaussian, first(line)),
         _problem("low frequency", "one direction of the layout, 16 clusters", layouts, first(layout)),
@@ -106,6 +106,7 @@ def analytic() -> list[Problem]:
         _problem("deceptive", "undecided previews look best and end worst", two, deceptive(side), 1.0),
         _problem("predictable", "one direction of 16 coarse numbers, linear in the noise", gaussian, first(coarse)),
         _problem("unpredictable", "uncorrelated with any number of the noise", gaussian, waves(pair), 1.0),
+        _problem("ε model", "as low frequency, under an ε model and the steps of Karras et al.", noisy, first(layout)),
     ]
 
 

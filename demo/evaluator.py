@@ -44,7 +44,7 @@ class WorldTrajectory:
         self.counted = 0
 
     def start(self, noises: torch.Tensor) -> torch.Tensor:
-        return noises
+        return noises * self.sigmas[0]
 
     def advance(self, states: torch.Tensor, i: Place, j: int, seeds: Sequence[str] = ()) -> torch.Tensor:
         for here, below in pairwise(descent(i, j)):
@@ -55,9 +55,9 @@ class WorldTrajectory:
         return states
 
     def renoise(self, states: torch.Tensor, i: Place, j: Place, noises: torch.Tensor) -> torch.Tensor:
-        """The flow's forward kernel: a = (1−σ′)/(1−σ), x′ = a·x + √(σ′² − a²σ²)·ε."""
+        """The forward kernel of x = s·x0 + σ·ε: a = s′/s, x′ = a·x + √(σ′² − a²σ²)·ε; s = 1 − σ for flows."""
         σ, σ_up = at(self.sigmas, i), at(self.sigmas, j)
-        a = (1 - σ_up) / (1 - σ)
+        a = self.world.signal(σ_up) / self.world.signal(σ)
         return a * states + (σ_up**2 - a**2 * σ**2).sqrt() * noises
 
     def preview(self, states: torch.Tensor, i: Place) -> torch.Tensor:
@@ -96,9 +96,9 @@ class WorldEvaluator:
             raise ValueError(f"{len(self.prompts)} prompts for {space.rows} rows: give one, or one for each row.")
         self.steps = self.whole = steps
         self.space, self._together = space, max(1, batch // space.rows)
-        self.noise = world.schedule(steps).tolist()
-        sigmas = self.noise[:-1]
-        glimpses = Glimpses(steps_at(verifier.levels, sigmas, sigmas))
+        sigmas = world.schedule(steps)
+        self.noise = (sigmas / (world.signal(sigmas) + sigmas)).tolist()
+        glimpses = Glimpses(steps_at(verifier.levels, self.noise[:-1], sigmas[:-1].tolist()))
         with torch.inference_mode():
             self._flow = WorldTrajectory(world, self.prompts, steps, cfg, glimpses.see)
         self._trajectory = Glimpsing(self._flow, glimpses)

@@ -50,6 +50,10 @@ class World:
         """[steps+1] falling sigmas from 1 to 0, equal to ComfyUI's "simple" scheduler at shift 1."""
         return torch.tensor([(1000 - int(i * (1000 / steps))) / 1000 for i in range(steps)] + [0.0])
 
+    def signal(self, sigma):
+        """The image's share at a noise level: x_σ = (1 − σ)·x0 + σ·ε."""
+        return 1 - sigma
+
     def sample(self, noise, cond, steps=STEPS, cfg=CFG):
         """x0 [B,3,32,32] from noise of that shape by Euler steps, as ComfyUI's "euler" sampler takes them."""
         x, sigmas = noise, self.schedule(steps)

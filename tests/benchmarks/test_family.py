@@ -29,10 +29,10 @@ def noise(count, seed=5):
     return torch.randn(count, *mixture.LATENT, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-@pytest.mark.parametrize("σ", [0.9, 0.5, 0.1])
-def test_the_denoiser_is_the_mean_of_the_posterior(σ):
-    """Tweedie: E[x0 | x] = (x + σ²·∇ log p(x)) / (1 − σ), the density written out and differentiated by torch."""
-    world, a = mixture.clusters(3, mixture.LOW, apart=2.0), 1 - σ
+@pytest.mark.parametrize("flow, σ", [(True, 0.9), (True, 0.5), (True, 0.1), (False, 10.0), (False, 1.0), (False, 0.1)])
+def test_the_denoiser_is_the_mean_of_the_posterior(flow, σ):
+    """Tweedie: E[x0 | x] = (x + σ²·∇ log p(x)) / s, the density written out and differentiated by torch."""
+    world, a = mixture.clusters(3, mixture.LOW, apart=2.0, flow=flow), 1 - σ if flow else 1
     x = (a * world.image(world.means[:2]) + σ * noise(2)).requires_grad_()
     cosines = mixture.cosines(mixture.SIDE)
     c = cosines @ x @ cosines.T
@@ -60,12 +60,16 @@ def test_raised_by_the_conversion_and_solved_down_samples_are_the_worlds_own(dif
         assert (c**2).mean((0, 1)).sub(1).abs().max() < 0.35  # each frequency: 400 numbers, 0.07
 
 
-def test_samples_are_the_mixtures_own():
-    """Many small steps: every coefficient has its deviation, and every cluster its share."""
-    world = mixture.clusters(2, mixture.LOW)
-    x, sigmas = noise(200), world.schedule(100)
-    for σ, lower in zip(sigmas[:-1], sigmas[1:]):
-        x = x + (x - world.denoise(x, σ)) / σ * (lower - σ)
+@pytest.mark.parametrize("flow", [True, False])
+@pytest.mark.parametrize("again", [False, True])
+def test_samples_are_the_mixtures_own(flow, again):
+    """Many small steps: every coefficient has its deviation, and every cluster its share. So have samples that are
+    noised again and denoised anew, whose first noises were other."""
+    world = mixture.clusters(2, mixture.LOW, flow=flow)
+    path = WorldTrajectory(world, [""], 100, 1.0)
+    x = path.advance(path.start(noise(200)), 0, 100)
+    if again:
+        x = path.advance(path.renoise(x, 100, 50, noise(200, seed=6)), 50, 100)
     c = world.whitened(x)
     nearest = torch.cdist(c.flatten(1), world.means.flatten(1)).argmin(1)
     assert 0.35 < nearest.double().mean() < 0.65

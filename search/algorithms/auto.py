@@ -33,8 +33,8 @@ class AutoSearch:
                    there is none, noises are sampled whole, and so are the first few, as in random search.
     far children   of the best images of the best noises: a finished image is noised again, back to 1/3 of the steps,
                    and denoised anew.
-    near children  of the best image alone, from 1/2 of the steps. A best that was sampled whole is first denoised
-                   once more on the path, for the price of an image.
+    near children  of the best image alone, from 1/2, 2/3 and 5/6 of the steps in turn. A best that was sampled whole
+                   is first denoised once more on the path, for the price of an image.
 
     width     noises begun in a round; a quarter of them in the first, half of them in the next
     children  images of a round of children
@@ -69,19 +69,21 @@ class AutoSearch:
 class Way:
     """One way to go on, and what came of it.
 
-    back    share of the steps from which children are denoised anew; None for fresh noises
+    backs   shares of the steps from which children are denoised anew, one a round in turn; none for new noises
     cosine  between the noises of child and parent, where all is sampled whole
     parents how many images have children in a round
     made    finished images and their parents
+    rounds  how many there were
     spent   evaluations of this row
     open    whether it has anything more to try
     """
 
     name: str
-    back: float | None = None
+    backs: tuple[float, ...] = ()
     cosine: float = 0.0
     parents: int = 1
     made: list[tuple[Recipe, Recipe | None]] = field(default_factory=list)
+    rounds: int = 0
     spent: int = 0
     open: bool = True
 
@@ -99,8 +101,8 @@ class Course:
         self._solved: set[str] = set()  # of the states that are held, those at hand
         self._ways = [
             Way("New noises"),
-            Way("Far children of the best", 1 / 3, 0.8, settings.children),
-            Way("Near children of the best", 1 / 2, 0.95),
+            Way("Far children of the best", (1 / 3,), 0.8, settings.children),
+            Way("Near children of the best", (1 / 2, 2 / 3, 5 / 6), 0.95),
         ]
         self.held: list[Recipe] = []
         self.notes: list[str] = []
@@ -111,13 +113,14 @@ class Course:
         while way := self._next():
             asked: list[Recipe] = []
             states = self._states()
-            for round_ in self._children(way) if way.back else self._fresh(way):
+            for round_ in self._children(way) if way.backs else self._fresh(way):
                 asked += round_
                 yield round_
+            way.rounds += 1
             way.spent += sum(self._lane.archive.entry(recipe).nfe for recipe in asked)
             way.open = bool(asked)
             self._solved |= {
-                state.id for state in (*asked, *(states[: min(way.parents, len(asked))] if way.back else ()))
+                state.id for state in (*asked, *(states[: min(way.parents, len(asked))] if way.backs else ()))
             }
             self.held[:] = [*self._states(), *self._waiting]
             self._solved &= {state.id for state in self.held}
@@ -127,10 +130,10 @@ class Course:
 
     def _next(self) -> Way | None:
         """The way that has the next turn, of those that can be paid for; None where there is none."""
-        ways = [way for way in self._ways if way.open and self._number(way)]
+        ways = [way for way in self._ways if way.open and self._size(way)[0]]
         if not ways:
             return None
-        if self._cut and ways[0].back is None and ways[0].spent < FIRST * self._lane.steps:
+        if self._cut and not ways[0].backs and ways[0].spent < FIRST * self._lane.steps:
             return ways[0]
         if not self._settings.measure:
             return min(ways, key=lambda way: way.spent)
@@ -142,25 +145,33 @@ class Course:
         value, best = self._lane.archive.value, self._lane.archive.best()
         if not (best and way.made):
             return 0.0
-        made = [value(image) - value(parent or best.recipe) for image, parent in way.made[-LATEST:]]
-        return exceeding([excess for excess in made if not math.isnan(excess)]) * len(way.made) / way.spent
+        made = [value(image) - (value(parent) if parent else 0) for image, parent in way.made[-LATEST:]]
+        bases = [value(parent) for parent in self._parents()[: way.parents]] if way.backs else [0.0]
+        gains = [exceeding([x + base - value(best.recipe) for x in made if not math.isnan(x)]) for base in bases]
+        return sum(gains) / len(gains) * len(way.made) / way.spent
 
-    def _number(self, way: Way) -> int:
-        """How many children, or new noises, its next round has: as many as can be paid for."""
-        lane, most = self._lane, self._settings.children
-        if way.back is None:
-            return self._width()[0]
+    def _size(self, way: Way) -> tuple[int, int]:
+        """How many new noises, or children, its next round has, as many as can be paid for; and the stop where the
+        noises are judged, or the place that the children are raised to."""
+        if not way.backs:
+            return self._width()
         if not self._cut:
-            return most
+            return self._settings.children, 0
+        lane, turn = self._lane, way.rounds % len(way.backs)
         again = [self._again(state) for state in self._states()[: way.parents]]
-        each = lane.path_cost(self._raised(way), lane.steps)
-        return next((n for n in range(most, 0, -1) if lane.affords(n * each + sum(again[:n]))), 0)
+        for back in way.backs[turn:] + way.backs[:turn]:
+            up = min(max(1, round(back * lane.steps)), lane.steps - 1)
+            each = lane.path_cost(up, lane.steps)
+            for n in range(self._settings.children, 0, -1):
+                if lane.affords(n * each + sum(again[:n])):
+                    return n, up
+        return 0, 0
 
     # --- new noises
 
     def _fresh(self, way: Way) -> Plan:
         """Begin new noises, judge them by x̂0, finish the best; or sample them whole."""
-        lane, (number, stop) = self._lane, self._width()
+        lane, (number, stop) = self._lane, self._size(way)
         done = list(islice(self._noises, number))
         if not done:
             return
@@ -240,9 +251,10 @@ class Course:
     # --- children of the best
 
     def _children(self, way: Way) -> Plan:
+        number, up = self._size(way)
         parents = self._parents()[: way.parents]
-        bred = [self._bred(way, parent) for parent in parents]
-        brood = [(next(bred[n % len(bred)]), parents[n % len(bred)]) for n in range(self._number(way))]
+        bred = [self._bred(parent, up, way.cosine) for parent in parents]
+        brood = [(next(bred[n % len(bred)]), parents[n % len(bred)]) for n in range(number)]
         yield [child for child, _ in brood]
         way.made += brood
 
@@ -260,22 +272,19 @@ class Course:
         whole = ("advance", 0, self._lane.steps)
         return [parent if parent.moves else parent.then(whole) for parent in self._parents()] if self._cut else []
 
-    def _bred(self, way: Way, parent: Recipe) -> Iterator[Recipe]:
+    def _bred(self, parent: Recipe, up: int, cosine: float) -> Iterator[Recipe]:
         """Its children that were not tried yet."""
-        lane, up = self._lane, self._raised(way)
+        lane = self._lane
         state = parent if parent.moves else parent.then(("advance", 0, lane.steps))
         for number in count(1):
             if self._cut:
                 seed = keyed_seed("auto", lane.space.seed, state.id, up, number)
                 child = state.then(("renoise", lane.steps, up, seed), ("advance", up, lane.steps))
             else:
-                index = int(keyed_seed("auto", parent.id, way.cosine, number)) % 2**32
-                child = lane.space.add(Neighbour(way.cosine).propose(lane.space, index, lane.space.add(parent.noise)))
+                index = int(keyed_seed("auto", parent.id, cosine, number)) % 2**32
+                child = lane.space.add(Neighbour(cosine).propose(lane.space, index, lane.space.add(parent.noise)))
             if child not in lane.archive:
                 yield child
-
-    def _raised(self, way: Way) -> int:
-        return min(max(1, round(way.back * self._lane.steps)), self._lane.steps - 1)
 
     def _again(self, state: Recipe) -> int:
         """Evaluations per row to have a state at hand."""
@@ -303,7 +312,7 @@ class Course:
             notes.append(f"New noises are {place if self._judged() else whole}.")
         for way in filter(lambda way: way.made, self._ways):
             better = sum(value(image) > value(parent) for image, parent in way.made if parent)
-            so = f", {better} of them better than their parent" if way.back else ""
+            so = f", {better} of them better than their parent" if way.backs else ""
             notes.append(f"{way.name}: {len(way.made)} finished for {way.spent} evaluations{so}.")
         return notes
 

@@ -11,6 +11,7 @@ from noise_search import report
 from noise_search.search import Account, Budget, SearchError
 from noise_search.search.algorithms import AutoSearch, RandomSearch
 from noise_search.search.rank import rank_correlation, ranks
+from noise_search.search.recipe import keyed_seed
 from noise_search.search.trajectory import end_of, is_finished
 from noise_search.search.worth import exceeding
 
@@ -84,10 +85,25 @@ def test_children_are_denoised_anew_from_the_ends_of_the_best():
             best = [next(recipe for recipe in ranked if recipe.noise == noise) for noise in families]
             parent = entry.recipe.noise.then(*entry.recipe.moves[:-2])
             whole = parent.moves == (("advance", 0, STEPS),)
-            parents = best[:1] if up == 6 else [recipe for recipe in best if recipe.moves or recipe == best[0]][:3]
+            parents = best[:1] if up > 4 else [recipe for recipe in best if recipe.moves or recipe == best[0]][:3]
             assert parent in parents or (whole and parent.noise in parents)
             seen.add(up)
-    assert seen == {4, 6}
+    assert seen == {4, 6, 8, 10}
+
+
+@pytest.mark.parametrize("measure, least, most", [(True, 0.6, 1), (False, 0.3, 0.5)])
+def test_measured_the_way_that_gains_has_the_turns_and_else_they_are_equal(measure, least, most):
+    """A child has its parent's score, so that only new noises gain."""
+    reward = lambda latent, lane, recipe: [int(keyed_seed(recipe.noise.id)) % 1000 / 1000]  # noqa: E731
+    entries = play(100, reward, AutoSearch(measure=measure)).go().outcome.lanes[0].archive.entries
+    fresh = sum(entry.nfe for entry in entries if "renoise" not in str(entry.recipe.moves))
+    assert least < fresh / (100 * STEPS) < most
+
+
+def test_what_is_left_in_the_end_is_spent_on_children_that_cost_less():
+    """Their rounds are from 1/2, 2/3 and 5/6 of 12 steps in turn: 6, 4 and 2 evaluations each."""
+    left = [images * STEPS - play(images).go().outcome.spent for images in range(12, 40)]
+    assert all(0 <= n < 2 for n in left)
 
 
 def test_it_goes_further_than_random_search_for_the_same_evaluations():

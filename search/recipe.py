@@ -57,7 +57,7 @@ class Recipe:
     def __hash__(self) -> int:
         return hash(self.id)
 
-    @property
+    @cached_property
     def noise(self) -> Recipe:
         """The recipe of its initial noise."""
         return replace(self, moves=()) if self.moves else self

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from itertools import count, islice
 
 from ..candidates import Gaussian, Neighbour
+from ..families import Families
 from ..lane import Lane
-from ..rank import rank_correlation
+from ..previews import agreement
 from ..recipe import Recipe, SearchError, keyed_seed
-from ..trajectory import end_of, prefixes
+from ..trajectory import end_of
 from ..worth import exceeding
 from .rounds import Plan, Rounds
 
@@ -20,6 +21,7 @@ WEIGHT, ENOUGH = 4, 0.5  # its correlation with final scores beforehand; for how
 LATEST = 16  # images of a way from which its gain is read
 FIRST = 6  # images' worth of evaluations spent on new noises before the best has children
 SHARE = 8  # each way has at least one evaluation in so many
+RECENT = 64  # the latest images that x̂0 is compared with
 CHECKED = 8  # images whose x̂0 is compared with their final scores before that alone decides what is finished
 
 
@@ -73,6 +75,7 @@ class Way:
     cosine  between the noises of child and parent, where all is sampled whole
     parents how many images have children in a round
     made    finished images and their parents
+    better  how many were better than their parent when they came
     rounds  how many there were
     spent   evaluations of this row
     open    whether it has anything more to try
@@ -83,6 +86,7 @@ class Way:
     cosine: float = 0.0
     parents: int = 1
     made: list[tuple[Recipe, Recipe | None]] = field(default_factory=list)
+    better: int = 0
     rounds: int = 0
     spent: int = 0
     open: bool = True
@@ -98,6 +102,9 @@ class Course:
         self._noises = lane.unbegun(settings.candidates)
         self._waiting: list[Recipe] = []  # begun and judged, not finished
         self._finished: list[Recipe] = []  # of those that x̂0 was judged of
+        self._agreements: dict[int, tuple[float, int, float]] = {}  # by stop, as far as finished images tell
+        self._families = Families(lane.archive, lambda image: bool(image.moves) or not self._cut)
+        self._born: dict[tuple[str, float], int] = {}  # children by parent and where they come from
         self._solved: set[str] = set()  # of the states that are held, those at hand
         self._ways = [
             Way("New noises"),
@@ -183,8 +190,10 @@ class Course:
             done = [state.then(("advance", above, below)) for state in done]
             if below < lane.steps:
                 yield done
-        self._finished += done if stop else []
         yield done
+        if stop:
+            self._finished += done
+            self._agreements.clear()
         way.made += [(image, None) for image in done]
 
     def _passed(self, states: Sequence[Recipe], stop: int) -> list[Recipe]:
@@ -241,12 +250,10 @@ class Course:
     def _agreement(self, stop: int) -> tuple[float, int, float]:
         """How x̂0 at a stop ranks finished images beside their final scores: the correlation, of how many, and what is
         to be believed of it where they are few."""
-        value = self._lane.archive.value
-        judged = [(state, image) for image in self._finished for state in prefixes(image) if end_of(state) == stop]
-        pairs = [(value(state), value(image)) for state, image in judged if state in self._lane.archive]
-        pairs = [pair for pair in pairs if not any(map(math.isnan, pair))]
-        found = rank_correlation(*zip(*pairs)) if len(pairs) > 1 else 0.0
-        return found, len(pairs), (len(pairs) * found + WEIGHT * self._stops[stop]) / (len(pairs) + WEIGHT)
+        if stop not in self._agreements:
+            found, n = agreement(self._lane.archive, self._finished[-RECENT:], stop)
+            self._agreements[stop] = found, n, (n * found + WEIGHT * self._stops[stop]) / (n + WEIGHT)
+        return self._agreements[stop]
 
     # --- children of the best
 
@@ -257,15 +264,12 @@ class Course:
         brood = [(next(bred[n % len(bred)]), parents[n % len(bred)]) for n in range(number)]
         yield [child for child, _ in brood]
         way.made += brood
+        value = self._lane.archive.value
+        way.better += sum(value(child) > value(parent) for child, parent in brood)
 
     def _parents(self) -> list[Recipe]:
         """The best finished image, and the best ones from other noises. Those cost no detour: they lie on the path."""
-        ranked = [entry.recipe for entry in self._lane.archive.ranked()] or [self._lane.space.base]
-        parents = {ranked[0].noise: ranked[0]}
-        for image in ranked[1:]:
-            if image.moves or not self._cut:
-                parents.setdefault(image.noise, image)
-        return list(parents.values())[: self._settings.children]
+        return self._families.ranked()[: self._settings.children] or [self._lane.space.base]
 
     def _states(self) -> list[Recipe]:
         """Where children are raised from: the ends of the parents' paths."""
@@ -276,7 +280,9 @@ class Course:
         """Its children that were not tried yet."""
         lane = self._lane
         state = parent if parent.moves else parent.then(("advance", 0, lane.steps))
-        for number in count(1):
+        key = (state.id, up or cosine)
+        for number in count(1 + self._born.get(key, 0)):
+            self._born[key] = number
             if self._cut:
                 seed = keyed_seed("auto", lane.space.seed, state.id, up, number)
                 child = state.then(("renoise", lane.steps, up, seed), ("advance", up, lane.steps))
@@ -295,7 +301,7 @@ class Course:
 
     def _account(self) -> list[str]:
         """What it did and why, in sentences."""
-        lane, value, notes = self._lane, self._lane.archive.value, []
+        lane, notes = self._lane, []
         if not self._cut:
             why = "The rows of a batch go on side by side" if lane.space.rows > 1 else "The sampling cannot be stopped"
             notes.append(f"{why}: every candidate was sampled whole.")
@@ -311,8 +317,7 @@ class Course:
             place, whole = f"judged after {self._judged()} steps", "sampled whole, since x̂0 says too little"
             notes.append(f"New noises are {place if self._judged() else whole}.")
         for way in filter(lambda way: way.made, self._ways):
-            better = sum(value(image) > value(parent) for image, parent in way.made if parent)
-            so = f", {better} of them better than their parent" if way.backs else ""
+            so = f", {way.better} of them better than their parent" if way.backs else ""
             notes.append(f"{way.name}: {len(way.made)} finished for {way.spent} evaluations{so}.")
         return notes
 

@@ -96,7 +96,7 @@ def report(found: dict) -> str:
     """family.md."""
     problems = found["problems"]
     head = HEAD.format(
-        full="on 64 seeds",
+        full="64 prompts of Shapes World for all, not 8",
         steps=next(iter(problems.values()))["steps"],
         reach=reach(problems),
         problems=_table(["problem", "", "previews 12.5 %", "25 %", "50 %", "linear", "agreement"], _facts(problems)),

@@ -134,7 +134,8 @@ column draws the noises as well ({latent}), and holds the states of the path: dr
 
 Tree Search and Backtracking Search are not quite linear: the one backs up all its nodes whenever a score has moved \
 the mean, the other compares a state with all seen at its stop. Neighbours and bands are exact to float64, which \
-costs more than the drawing.
+costs more than the drawing. Screened Search reads several noises for each candidate that it samples, and has to draw \
+them for that: its time is theirs.
 
 {table}
 

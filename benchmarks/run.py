@@ -1,6 +1,6 @@
 """Measure whether searching helps and what it costs: `python benchmarks/run.py`, from the repository's root.
 
-Writes results.md, results.json, helps.png and family.* into benchmarks/results. About 70 minutes on two idle cores.
+Writes results.md, results.json, helps.png and family.* into benchmarks/results. About 100 minutes on two idle cores.
 What was measured is remembered in --scratch: an interrupted run goes on where it was. --quick takes minutes,
 says little, and writes into out/benchmarks.
 """
@@ -71,7 +71,7 @@ def measure_costs(options):
     return {"comfyui": find.version(comfyui), **costs.measure(comfyui, options.scratch, *size, say)}
 
 
-FAMILY = {"quick": ((2, 16), (1, 32)), "table": ((16, 128), (8, 32)), "full": ((64, 128), (64, 32))}
+FAMILY = {"quick": ((2, 16), (1, 32)), "table": ((64, 128), (8, 32)), "full": ((64, 128), (64, 32))}
 """Seeds and samples, on the analytic problems and on Shapes World."""
 LONG = {"quick": (1, 16), "table": (64, 128), "full": (64, 128)}
 """The same on Shapes World for Auto Search beside random search."""
@@ -125,7 +125,8 @@ def arguments():
     as_written = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     parser.add_argument("--quick", action="store_true", help="a small run that only shows that everything works")
-    parser.add_argument("--full", action="store_true", help="the family on 64 seeds (two hours), not 16 (half of one)")
+    full = "the family on 64 prompts of Shapes World (two hours), not 8 (one)"
+    parser.add_argument("--full", action="store_true", help=full)
     parser.add_argument("--prompts", metavar="N", type=int, help="held-out prompts (100)")
     parser.add_argument("--only", choices=PARTS, help="measure one part, keep the others' results")
     parser.add_argument("--comfyui", metavar="DIR", help="where ComfyUI is")

@@ -182,19 +182,20 @@ def summary(courses: dict[str, Course], draws: int = 2000) -> dict:
     curves = {way: means(course.score, picks) for way, course in courses.items()}
     at = [n - 1 for n in checkpoints(samples)]
     watched = {way: means(course.watched, picks) for way, course in courses.items()}
+
+    def differences(pairs: Sequence[tuple[str, str]]) -> dict[str, list]:
+        there = [(one, other) for one, other in pairs if {one, other} <= curves.keys()]
+        return {f"{a} − {b}": [interval(column) for column in (curves[a] - curves[b])[:, at].T] for a, b in there}
+
     return {
         "seeds": seeds,
         "samples": samples,
         "start": [round(float(rows[:, 0].mean()), 4) for rows in (courses[RANDOM].score, courses[RANDOM].watched)],
-        "published": {
-            f"{better} − {worse}": [interval(column) for column in (curves[better] - curves[worse])[:, at].T]
-            for better, worse in PUBLISHED
-            if {better, worse} <= curves.keys()
-        },
+        "published": differences(PUBLISHED),
+        "auto": differences([(AUTO, RANDOM), (UNMEASURED, RANDOM), (AUTO, UNMEASURED)]),
         "ways": {
             way: {
                 "score": [interval(column) for column in curves[way][:, at].T],
-                "ahead": [interval(column) for column in (curves[way] - curves[RANDOM])[:, at].T],
                 "watched": [interval(column) for column in watched[way][:, at].T],
                 "area": interval(area(curves[way])),
                 "reaches": _reaches(curves[way], curves[RANDOM]),

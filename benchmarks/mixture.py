@@ -1,6 +1,6 @@
 """A world whose truth is known: a Gaussian mixture with its exact denoiser, as a flow or an ε model, and no network.
 
-    world = clusters(16, band=LOW)
+    world = clusters(16, LOW)
     x0 = world.denoise(x, 0.5, world.encode([""]))      # E[x0 | x_σ] at σ = 0.5
 
 It stands in for `demo.world.World`, so that the demo's evaluator and its four verbs search it. Latents are
@@ -78,7 +78,7 @@ class Mixture:
 
     def signal(self, sigma):
         """s, the image's share at a noise level."""
-        return 1 - sigma if self.flow else sigma**0
+        return 1 - sigma if self.flow else 1 + 0 * sigma  # of sigma's shape
 
     def encode(self, prompts) -> torch.Tensor:
         """There is nothing to say to it."""

@@ -21,8 +21,8 @@ class Families:
         self._seen = 0  # how much of the archive is in there
 
     def ranked(self) -> list[Recipe]:
-        """The best image of each family, the best first. A rule over the whole set may since rank a family's otherwise,
-        but not the first."""
+        """The best image of each family, the best first. Within a family the choice is as of when an image came: a rule
+        over the whole set may since prefer another. The first is always the best of all now."""
         archive = self._archive
         if self._seen < len(archive):
             for entry in archive.entries[self._seen :]:

@@ -64,8 +64,8 @@ class Ledger:
         self.states = {key: state for key, state in self.states.items() if key in wanted}
 
     def enter(self, slot: Sequence[Recipe]) -> None:
-        """The slot was solved: its states are at hand."""
-        for state in zip(*map(prefixes, slot), strict=True):
+        """The slot was solved: the states that were missing are at hand."""
+        for state in self.missing([slot]):
             self.states.update(dict.fromkeys(_places(state)))
 
     def missing(self, slots: Sequence[Sequence[Recipe]]) -> list[Sequence[Recipe]]:

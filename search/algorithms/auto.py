@@ -10,18 +10,18 @@ from itertools import count, islice
 from ..candidates import Gaussian, Neighbour
 from ..families import Families
 from ..lane import Lane
-from ..previews import agreement
+from ..previews import FEWEST, Previews
 from ..recipe import Recipe, SearchError, keyed_seed
 from ..trajectory import end_of
 from ..worth import exceeding
 from .rounds import Plan, Rounds
 
-STOPS = {1 / 3: 0.6, 1 / 2: 0.8}  # shares of the steps after which x̂0 may be judged, and what is assumed of
-WEIGHT, ENOUGH = 4, 0.5  # its correlation with final scores beforehand; for how many images that counts; what suffices
+STOPS = {1 / 3: 0.6, 1 / 2: 0.8}
+"""Shares of the steps after which x̂0 may be judged, and the correlation with final scores that is assumed of it."""
+ENOUGH = 0.5  # correlation of an x̂0 that is judged by
 LATEST = 16  # images of a way from which its gain is read
 FIRST = 6  # images' worth of evaluations spent on new noises before the best has children
 SHARE = 8  # each way has at least one evaluation in so many
-RECENT = 64  # the latest images that x̂0 is compared with
 CHECKED = 8  # images whose x̂0 is compared with their final scores before that alone decides what is finished
 
 
@@ -98,11 +98,10 @@ class Course:
     def __init__(self, settings: AutoSearch, lane: Lane):
         self._settings, self._lane = settings, lane
         self._cut = lane.space.rows == 1 and _can_be_cut(lane)
-        self._stops = _stops(lane) if self._cut else {}
+        self._previews = Previews(lane.archive, _stops(lane) if self._cut else {})
         self._noises = lane.unbegun(settings.candidates)
         self._waiting: list[Recipe] = []  # begun and judged, not finished
-        self._finished: list[Recipe] = []  # of those that x̂0 was judged of
-        self._agreements: dict[int, tuple[float, int, float]] = {}  # by stop, as far as finished images tell
+        self._finished = 0  # images of those that were judged
         self._families = Families(lane.archive, lambda image: bool(image.moves) or not self._cut)
         self._born: dict[tuple[str, float], int] = {}  # children by parent and where they come from
         self._solved: set[str] = set()  # of the states that are held, those at hand
@@ -137,11 +136,11 @@ class Course:
 
     def _next(self) -> Way | None:
         """The way that has the next turn, of those that can be paid for; None where there is none."""
-        ways = [way for way in self._ways if way.open and self._size(way)[0]]
+        ways, fresh = [way for way in self._ways if way.open and self._size(way)[0]], self._ways[0]
         if not ways:
             return None
-        if self._cut and not ways[0].backs and ways[0].spent < FIRST * self._lane.steps:
-            return ways[0]
+        if self._cut and fresh in ways and fresh.spent < FIRST * self._lane.steps:
+            return fresh
         if not self._settings.measure:
             return min(ways, key=lambda way: way.spent)
         starved = [way for way in ways if SHARE * way.spent <= sum(way.spent for way in self._ways)]
@@ -186,14 +185,15 @@ class Course:
             states = [noise.then(("advance", 0, stop)) for noise in done]
             yield states
             done = self._passed(states, stop)
-        for above, below in self._legs(stop) if self._cut else ():
+        legs = self._legs(stop) if self._cut else []
+        for above, below in legs:
             done = [state.then(("advance", above, below)) for state in done]
             if below < lane.steps:
                 yield done
         yield done
         if stop:
-            self._finished += done
-            self._agreements.clear()
+            self._finished += len(done)
+            self._previews.add(done, [above for above, _ in legs])
         way.made += [(image, None) for image in done]
 
     def _passed(self, states: Sequence[Recipe], stop: int) -> list[Recipe]:
@@ -204,6 +204,7 @@ class Course:
         passed = ranked[: finish - self._checks()]
         passed += [state for state in states if state not in passed][: finish - len(passed)]
         self._waiting = [state for state in ranked if state not in passed][: len(states)]
+        self.held += self._waiting
         return passed
 
     def _width(self) -> tuple[int, int]:
@@ -217,7 +218,8 @@ class Course:
             few, judged = math.ceil(width / 4), 0
         elif not self._finished:
             width = few
-        plans = [(n, judged) for n in range(width, width // 3, -1) if judged]  # of fewer there is little to choose
+        choices = range(width, width // 3, -1)  # of fewer there is little to choose
+        plans = [(n, judged) for n in choices if judged and n > self._finishes(n)]
         plans += [(n, 0) for n in range(few, 0, -1)]
         return next((plan for plan in plans if lane.affords(self._cost(*plan))), (0, 0))
 
@@ -233,27 +235,19 @@ class Course:
 
     def _checks(self) -> int:
         """Of these, how many whatever their x̂0: what it says of the others is measured on them."""
-        return int(self._settings.measure and len(self._finished) < CHECKED)
+        return int(self._settings.measure and self._finished < CHECKED)
 
     def _legs(self, stop: int) -> list[tuple[int, int]]:
         """The way down from a stop, and from noise at 0. While x̂0 is being measured, it is looked at at later stops."""
-        looks = [later for later in self._stops if 0 < stop < later] if self._checks() else []
+        looks = [later for later in self._previews.assumed if 0 < stop < later] if self._checks() else []
         return list(zip([stop, *looks], [*looks, self._lane.steps]))
 
     def _judged(self) -> int:
         """The stop at which new noises are judged; 0 where none is to be relied on."""
-        stops = list(self._stops)
-        if self._settings.measure and self._finished:
-            stops = [stop for stop in stops if self._agreement(stop)[2] >= ENOUGH]
+        stops = list(self._previews.assumed)
+        if self._settings.measure:
+            stops = [stop for stop in stops if self._previews.agreement(stop)[2] >= ENOUGH]
         return next(iter(stops), 0)
-
-    def _agreement(self, stop: int) -> tuple[float, int, float]:
-        """How x̂0 at a stop ranks finished images beside their final scores: the correlation, of how many, and what is
-        to be believed of it where they are few."""
-        if stop not in self._agreements:
-            found, n = agreement(self._lane.archive, self._finished[-RECENT:], stop)
-            self._agreements[stop] = found, n, (n * found + WEIGHT * self._stops[stop]) / (n + WEIGHT)
-        return self._agreements[stop]
 
     # --- children of the best
 
@@ -305,15 +299,16 @@ class Course:
         if not self._cut:
             why = "The rows of a batch go on side by side" if lane.space.rows > 1 else "The sampling cannot be stopped"
             notes.append(f"{why}: every candidate was sampled whole.")
-        for stop in self._stops:
-            found, images, believed = self._agreement(stop)
+        for stop in self._previews.assumed:
+            found, images, believed = self._previews.agreement(stop)
             if images > 1:
                 verdict = "near enough to judge by" if believed >= ENOUGH else "too far off to judge by"
+                verdict = verdict if images >= FEWEST else "of too few to tell"
                 notes.append(
                     f"x̂0 after {stop} of {lane.steps} steps ranked {images} finished images as their final scores do "
                     f"with correlation {found:.2f}: {verdict}."
                 )
-        if self._finished and self._stops:
+        if self._finished:
             place, whole = f"judged after {self._judged()} steps", "sampled whole, since x̂0 says too little"
             notes.append(f"New noises are {place if self._judged() else whole}.")
         for way in filter(lambda way: way.made, self._ways):

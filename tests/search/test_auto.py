@@ -100,6 +100,19 @@ def test_measured_the_way_that_gains_has_the_turns_and_else_they_are_equal(measu
     assert least < fresh / (100 * STEPS) < most
 
 
+def test_what_was_judged_and_waits_is_not_denoised_again():
+    reward = lambda latent, lane, recipe: [int(keyed_seed(recipe.noise.id)) % 1000 / 1000]  # noqa: E731
+    late, begun = [], {}
+    for entry in play(100, reward).go().outcome.lanes[0].archive.entries:
+        moves = entry.recipe.moves
+        if len(moves) == 1:
+            begun[entry.recipe.noise] = entry.generation
+        elif moves and moves[-1][2] == STEPS and "renoise" not in str(moves):
+            assert entry.nfe == STEPS - moves[-2][2]
+            late.append(entry.generation - begun[entry.recipe.noise] > 3)
+    assert any(late)
+
+
 def test_what_is_left_in_the_end_is_spent_on_children_that_cost_less():
     """Their rounds are from 1/2, 2/3 and 5/6 of 12 steps in turn: 6, 4 and 2 evaluations each."""
     left = [images * STEPS - play(images).go().outcome.spent for images in range(12, 40)]

@@ -67,10 +67,10 @@ REASONS = """\
 for certain at 128 samples on all problems with an exact denoiser. At 16 and 32 it is behind where previews deceive, \
 and before about 11 samples no round of 8 particles is finished. **BFS over FK** does not hold: BFS is ahead for \
 certain on the deceptive problem at 32 samples alone, and behind on the low-frequency, high-frequency and ε ones at \
-all three, on the linear one at 16 and 32, and on the multimodal and predictable ones at 128. BFS trusts early scores little and \
-FK fully. Where BFS is behind, previews after a quarter of the steps already rank images at 0.88 to 1.00, so that \
-there is nothing to be cautious about; where it is ahead they mislead (0.39). This is what fits the data, not what is \
-proved. \
+all three, on the linear one at 16 and 32, and on the multimodal and predictable ones at 128. BFS trusts early scores \
+little and FK fully. Where BFS is behind, previews after a quarter of the steps already rank images at 0.88 to 1.00, \
+so that there is nothing to be cautious about; where it is ahead they mislead (0.39). This is what fits the data, not \
+what is proved. \
 **Random search over paths** holds for certain on the quantised, low-frequency and ε problems; paths are ahead for \
 certain on the linear, deceptive and unpredictable ones. Paths begin two noises a round and branch them first after \
 5/11 of the steps, where the layout is settled (previews at half the steps rank layouts at 0.99 to 1.00): few layouts \

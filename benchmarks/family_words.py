@@ -70,11 +70,11 @@ certain on the deceptive problem at 32 samples alone, and behind on the low-freq
 all three, on the linear one at 16 and 32, and on the multimodal and predictable ones at 128. BFS trusts early scores \
 little and FK fully. Where BFS is behind, previews after a quarter of the steps already rank images at 0.88 to 1.00, \
 so that there is nothing to be cautious about; where it is ahead they mislead (0.39). This is what fits the data, not \
-what is proved. \
-**Random search over paths** holds for certain on the quantised, low-frequency and ε problems; paths are ahead for \
-certain on the linear, deceptive and unpredictable ones. Paths begin two noises a round and branch them first after \
-5/11 of the steps, where the layout is settled (previews at half the steps rank layouts at 0.99 to 1.00): few layouts \
-are tried, and the best images are near relatives. They gain where what is decided later still moves the score.
+what is proved. **Random search over paths** holds for certain on the quantised, low-frequency and ε problems; paths \
+are ahead for certain on the linear, deceptive and unpredictable ones. Paths begin two noises a round and branch them \
+first after 5/11 of the steps, where the layout is settled (previews at half the steps rank layouts at 0.99 to 1.00): \
+few layouts are tried, and the best images are near relatives. They gain where what is decided later still moves the \
+score.
 
 *Auto Search* equals random search's 128 samples after 17 to 54 on these problems, and is not below it for certain at \
 any budget on any of them. What it measures pays most where the ways differ most in what they bring (deceptive, \

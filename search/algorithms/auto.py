@@ -267,13 +267,15 @@ class Course:
 
     def _states(self) -> list[Recipe]:
         """Where children are raised from: the ends of the parents' paths."""
-        whole = ("advance", 0, self._lane.steps)
-        return [parent if parent.moves else parent.then(whole) for parent in self._parents()] if self._cut else []
+        return [self._end(parent) for parent in self._parents()] if self._cut else []
+
+    def _end(self, image: Recipe) -> Recipe:
+        """The same image as a state on the path."""
+        return image if image.moves else image.then(("advance", 0, self._lane.steps))
 
     def _bred(self, parent: Recipe, up: int, cosine: float) -> Iterator[Recipe]:
         """Its children that were not tried yet."""
-        lane = self._lane
-        state = parent if parent.moves else parent.then(("advance", 0, lane.steps))
+        lane, state = self._lane, self._end(parent)
         key = (state.id, up or cosine)
         for number in count(1 + self._born.get(key, 0)):
             self._born[key] = number
@@ -302,8 +304,8 @@ class Course:
         for stop in self._previews.assumed:
             found, images, believed = self._previews.agreement(stop)
             if images > 1:
-                verdict = "near enough to judge by" if believed >= ENOUGH else "too far off to judge by"
-                verdict = verdict if images >= FEWEST else "of too few to tell"
+                told = "near enough to judge by" if believed >= ENOUGH else "too far off to judge by"
+                verdict = told if images >= FEWEST else "of too few to tell"
                 notes.append(
                     f"x̂0 after {stop} of {lane.steps} steps ranked {images} finished images as their final scores do "
                     f"with correlation {found:.2f}: {verdict}."

@@ -151,10 +151,11 @@ def test_a_cancelled_loop_goes_on(client):
     client.interrupt()
     stopped = client.wait(queued)
     assert stopped.status == "interrupted" and loop.saved.id not in stopped.executed
-    done = max(value for value, most in bars(stopped, loop.end) if most == 300)
-    loop.graph.set(loop.budget, images=done + 3)
+    shown = max(value for value, most in bars(stopped, loop.end) if most == 300)
+    loop.graph.set(loop.budget, images=shown + 3)
     run = client.run(loop.graph)
-    assert recalled(run, loop) == done and times_run(run, loop.first) == 3 and run.images(loop.saved)
+    assert recalled(run, loop) in (shown, shown + 1)  # the interrupt may come when one is kept and not yet shown
+    assert times_run(run, loop.first) == shown + 3 - recalled(run, loop) and run.images(loop.saved)
 
 
 def test_a_loop_goes_on_after_the_server_crashed(server):

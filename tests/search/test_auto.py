@@ -35,6 +35,11 @@ def misled(latent, lane, recipe):
     return [-score if unfinished(recipe) else score]
 
 
+def of_the_noise(latent, lane, recipe):
+    """A child has its parent's score, so that only new noises gain."""
+    return [int(keyed_seed(recipe.noise.id)) % 1000 / 1000]
+
+
 def told(run):
     return [entry.recipe for entry in run.outcome.lanes[0].archive.entries]
 
@@ -93,17 +98,14 @@ def test_children_are_denoised_anew_from_the_ends_of_the_best():
 
 @pytest.mark.parametrize("measure, least, most", [(True, 0.6, 1), (False, 0.3, 0.5)])
 def test_measured_the_way_that_gains_has_the_turns_and_else_they_are_equal(measure, least, most):
-    """A child has its parent's score, so that only new noises gain."""
-    reward = lambda latent, lane, recipe: [int(keyed_seed(recipe.noise.id)) % 1000 / 1000]  # noqa: E731
-    entries = play(100, reward, AutoSearch(measure=measure)).go().outcome.lanes[0].archive.entries
+    entries = play(100, of_the_noise, AutoSearch(measure=measure)).go().outcome.lanes[0].archive.entries
     fresh = sum(entry.nfe for entry in entries if "renoise" not in str(entry.recipe.moves))
     assert least < fresh / (100 * STEPS) < most
 
 
 def test_what_was_judged_and_waits_is_not_denoised_again():
-    reward = lambda latent, lane, recipe: [int(keyed_seed(recipe.noise.id)) % 1000 / 1000]  # noqa: E731
     late, begun = [], {}
-    for entry in play(100, reward).go().outcome.lanes[0].archive.entries:
+    for entry in play(100, of_the_noise).go().outcome.lanes[0].archive.entries:
         moves = entry.recipe.moves
         if len(moves) == 1:
             begun[entry.recipe.noise] = entry.generation

@@ -1,5 +1,6 @@
 """Fixtures for tests against the real ComfyUI. Without a ComfyUI these tests are left out, and said to be."""
 
+import gc
 import os
 import shutil
 from pathlib import Path
@@ -48,6 +49,13 @@ def base(tmp_path_factory):
 def stock_comfy(comfyui, base):
     """ComfyUI in this process, stock nodes only (see in_process.Host)."""
     return Host(comfyui, base)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def heap_set_aside():
+    """ComfyUI may collect garbage whenever it loads a model: half a second each time, of all that was ever imported."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

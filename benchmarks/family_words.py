@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 from ..search.algorithms.auto import STOPS
-from .family import SHAPES, checkpoints
+from .children import NOISES
+from .family import RANDOM, SHAPES, checkpoints
 
 HEAD = """\
 # The family compared
@@ -101,7 +102,7 @@ def report(found: dict) -> str:
         reach=reach(problems),
         problems=_table(["problem", "", "previews 12.5 %", "25 %", "50 %", "linear", "agreement"], _facts(problems)),
         ahead=_ahead(problems),
-        goal=_goal(found.get("long")),
+        goal=_goal(found.get("long"), found.get("children")),
         published=_published(problems),
         reasons=REASONS,
     )
@@ -185,13 +186,17 @@ oracle, which is not, and after how many samples' worth each is where random sea
 *Where the limit is.* To judge x̂0 after a third of the steps takes {look} of {steps} evaluations. So a judge that \
 never erred would need {for_64:.0f} samples' worth to look at as many noises as the best of 64, and {for_128:.0f} for \
 the best of 128; earlier, x̂0 says too little here (*previews* above). Whatever is quicker than that comes from \
-children of the best.
+children of the best. What these bring, in thousandths of the score: after the best of {noises} noises, nothing but \
+rounds of three children of the best image so far, raised to one place or to three in turn, beside as many evaluations \
+of more noises. From {noises} noises to {near} is {way:.1f}, to {last} {far:.1f}.
+
+{children}
 """
 
 
-def _goal(problem: dict | None) -> str:
-    """The longer run on Shapes World, where there is one."""
-    if not problem:
+def _goal(problem: dict | None, brought: dict | None) -> str:
+    """The longer run on Shapes World, where there is one, and what children of the best bring there."""
+    if not (problem and brought):
         return ""
     marks = checkpoints(problem["samples"])
     heads = ["", "", *marks, *(f"random's {n} after" for n in marks[-2:])]
@@ -205,7 +210,20 @@ def _goal(problem: dict | None) -> str:
     look = round(steps * next(iter(STOPS))) + 1  # that to score x̂0 is one more
     needs = {f"for_{n}": n * look / steps for n in (64, 128)}
     facts = {"seeds": problem["seeds"], "samples": problem["samples"], "steps": steps, "look": look, **needs}
-    return GOAL.format(table=_table(heads, lines), **facts)
+    means = dict(zip(marks, (mean for mean, *_ in problem["ways"][RANDOM]["score"])))
+    facts |= dict(zip(("near", "last"), marks[-2:]))
+    facts |= {name: 1000 * (means[n] - means[NOISES]) for name, n in zip(("way", "far"), marks[-2:])}
+    return GOAL.format(table=_table(heads, lines), children=_brought(brought), noises=NOISES, **facts)
+
+
+def _brought(gains: dict[str, list]) -> str:
+    """A line a place, a column for some numbers of samples."""
+    after = (9, 10, 12, 14, 16)
+    lines = [
+        [place, *(_interval([1000 * x for x in column[n - NOISES - 1]], digits=1) for n in after)]
+        for place, column in gains.items()
+    ]
+    return _table(["", *(f"{n} samples" for n in after)], lines)
 
 
 def _published(problems: dict) -> str:

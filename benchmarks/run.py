@@ -21,6 +21,7 @@ _spec.loader.exec_module(_standalone)
 _standalone.load()
 
 from noise_search.benchmarks import (  # noqa: E402
+    children,
     costs,
     family,
     family_picture,
@@ -75,7 +76,8 @@ FEWER = ("predictable", "unpredictable", "ε model")
 SEEDS = {"quick": (2, 2, 1), "table": (64, 16, 8), "full": (64, 64, 64)}
 """On the analytic problems, on those of FEWER, on Shapes World."""
 LONG = {"quick": (1, 16), "table": (64, 128), "full": (64, 128)}
-"""Seeds and samples on Shapes World for Auto Search beside random search."""
+"""Prompts and samples on Shapes World for Auto Search beside random search, and prompts for what children bring."""
+LONG_WAYS = [family.RANDOM, family.AUTO]
 
 
 def measure_family(options):
@@ -94,9 +96,11 @@ def measure_family(options):
             found["problems"][name] = family.facts(name, seeds) | family.summary(courses)
             write_family(found, options.out)
             say(f"{name}: {len(courses)} searches, {seeds} seeds; {time.monotonic() - began:.0f} s so far")
-        only = [family.RANDOM, family.AUTO]
-        steps = family.problem_of(family.SHAPES, LONG[size][0]).steps
-        found["long"] = {"steps": steps} | family.summary(measured(family.SHAPES, *LONG[size], only=only))
+        prompts, samples = LONG[size]
+        courses = measured(family.SHAPES, prompts, samples, only=LONG_WAYS)
+        found["long"] = {"steps": family.problem_of(family.SHAPES, prompts).steps} | family.summary(courses)
+        noises = children.gains(courses[family.RANDOM].score[:, : children.SAMPLES])
+        found["children"] = {"more noises": noises} | children.gained(family.SHAPES, prompts, pool.map)
     write_family(found, options.out)
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from noise_search.benchmarks import family, family_picture, family_words, mixture, overhead, plain, problems, words
+from noise_search.benchmarks.children import gained, gains
 from noise_search.demo.evaluator import WorldTrajectory
 from noise_search.search.places import at, place_of
 from noise_search.search.variance_preserving import integral, published, raised
@@ -194,7 +195,10 @@ def test_every_algorithm_takes_part():
 
 def test_results_are_written_in_words_and_as_a_picture(found, tmp_path):
     long = {"steps": 16} | family.summary({way: found[0]["deceptive"][way] for way in (family.RANDOM, family.AUTO)}, 50)
-    text = family_words.report({"machine": words.machine(), "problems": found[1], "long": long})
+    noises = gains(found[0]["deceptive"][family.RANDOM].score)
+    brought = {"more noises": noises} | gained("deceptive", 2)
+    text = family_words.report({"machine": words.machine(), "problems": found[1], "long": long, "children": brought})
+    assert "From 8 noises to 8 is 0.0, to 16 " in text and "| children from 2/3 |" in text
     assert "takes 6 of 16 evaluations" in text and "would need 24 samples' worth" in text
     assert all(f"| {way} |" in text for way in family.ways(16)) and "nan" not in text
     family_picture.draw(found[1], tmp_path / "family.png")

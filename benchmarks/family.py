@@ -214,6 +214,17 @@ def _reaches(curves: np.ndarray, random: np.ndarray) -> dict[str, list[float | N
     return {str(n): interval(reached(curves, random[:, n - 1])) for n in (last // 2, last)}
 
 
+def soonest(courses: dict[str, Course], random: Course) -> dict[str, dict[str, float]]:
+    """For each way that gets there the samples after which its mean score is where random search's is after half of its
+    samples, and after all; random search may have had more of them than the ways."""
+    far, curves = random.score.mean(0), {way: course.score.mean(0)[None] for way, course in courses.items()}
+    there = {}
+    for n in (len(far) // 2, len(far)):
+        when = {way: float(reached(curve, far[n - 1 : n])[0]) for way, curve in curves.items()}
+        there[str(n)] = {way: k for way, k in when.items() if math.isfinite(k)}
+    return there
+
+
 def means(values: np.ndarray, picks: np.ndarray) -> np.ndarray:
     """[draws, ...] of values [seeds, ...]: of each draw of seeds the mean."""
     return np.stack([values[pick].mean(0) for pick in picks])

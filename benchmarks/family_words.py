@@ -12,7 +12,7 @@ from .family import RANDOM, SHAPES, checkpoints
 HEAD = """\
 # The family compared
 
-Measured by `python benchmarks/run.py --only family` (`--full`: {full}), which writes this page. Every algorithm with \
+Measured by `python benchmarks/run.py --only family{size}`, which writes this page. Every algorithm with \
 its defaults, alone, on the same noises; a score is that of the best finished image so far. One sample is as many \
 evaluations of the denoiser as one plain image takes. In brackets: bootstrap 95 % intervals over the seeds.
 
@@ -97,7 +97,7 @@ def report(found: dict) -> str:
     """family.md."""
     problems = found["problems"]
     head = HEAD.format(
-        full="64 seeds of every problem",
+        size={"table": ""}.get(found["size"], f" --{found['size']}"),
         steps=next(iter(problems.values()))["steps"],
         reach=reach(problems),
         problems=_table(["problem", "", "previews 12.5 %", "25 %", "50 %", "linear", "agreement"], _facts(problems)),
@@ -191,7 +191,7 @@ rounds of three children of the best image so far, raised to one place or to thr
 of more noises. From {noises} noises to {near} is {way:.1f}, to {last} {far:.1f}.
 
 {children}
-"""
+{soonest}"""
 
 
 def _goal(problem: dict | None, brought: dict | None) -> str:
@@ -213,7 +213,19 @@ def _goal(problem: dict | None, brought: dict | None) -> str:
     means = dict(zip(marks, (mean for mean, *_ in problem["ways"][RANDOM]["score"])))
     facts |= dict(zip(("near", "last"), marks[-2:]))
     facts |= {name: 1000 * (means[n] - means[NOISES]) for name, n in zip(("way", "far"), marks[-2:])}
-    return GOAL.format(table=_table(heads, lines), children=_brought(brought), noises=NOISES, **facts)
+    facts |= {"children": _brought(brought), "soonest": _soonest(problem.get("soonest"))}
+    return GOAL.format(table=_table(heads, lines), noises=NOISES, **facts)
+
+
+def _soonest(goals: dict[str, dict[str, float]] | None) -> str:
+    """A sentence for each goal: which ways of the table of Shapes World are there first."""
+    if not goals:
+        return ""
+    sentences = []
+    for goal, ways in goals.items():
+        first = [f"{way} ({n:.0f})" for way, n in sorted(ways.items(), key=lambda item: item[1])[:4]]
+        sentences.append(f"at random's {goal} " + (", ".join(first) if first else "none"))
+    return f"\nOf all ways, with the samples that they have below, are soonest {'; '.join(sentences)}.\n"
 
 
 def _brought(gains: dict[str, list]) -> str:

@@ -86,7 +86,7 @@ def measure_family(options):
     analytic, fewer, shapes = SEEDS[size]
     sizes = {name: (fewer if name in FEWER else analytic, 16 if options.quick else 128) for name in family.NAMES}
     sizes[family.SHAPES] = shapes, 32
-    found, began = {"machine": words.machine(), "problems": {}}, time.monotonic()
+    found, began = {"machine": words.machine(), "size": size, "problems": {}}, time.monotonic()
     with ProcessPoolExecutor(words.cores(), multiprocessing.get_context("spawn")) as pool:
         measured = functools.partial(
             family.measure, each=functools.partial(pool.map, chunksize=4), scratch=options.scratch
@@ -97,9 +97,11 @@ def measure_family(options):
             write_family(found, options.out)
             say(f"{name}: {len(courses)} searches, {seeds} seeds; {time.monotonic() - began:.0f} s so far")
         prompts, samples = LONG[size]
-        courses = measured(family.SHAPES, prompts, samples, only=LONG_WAYS)
-        found["long"] = {"steps": family.problem_of(family.SHAPES, prompts).steps} | family.summary(courses)
-        noises = children.gains(courses[family.RANDOM].score[:, : children.SAMPLES])
+        long = measured(family.SHAPES, prompts, samples, only=LONG_WAYS)
+        found["long"] = {"steps": family.problem_of(family.SHAPES, prompts).steps} | family.summary(long)
+        if prompts == shapes:
+            found["long"]["soonest"] = family.soonest(courses, long[family.RANDOM])
+        noises = children.gains(long[family.RANDOM].score[:, : children.SAMPLES])
         found["children"] = {"more noises": noises} | children.gained(family.SHAPES, prompts, pool.map)
     write_family(found, options.out)
 

@@ -197,12 +197,25 @@ def test_results_are_written_in_words_and_as_a_picture(found, tmp_path):
     long = {"steps": 16} | family.summary({way: found[0]["deceptive"][way] for way in (family.RANDOM, family.AUTO)}, 50)
     noises = gains(found[0]["deceptive"][family.RANDOM].score)
     brought = {"more noises": noises} | gained("deceptive", 2)
-    text = family_words.report({"machine": words.machine(), "problems": found[1], "long": long, "children": brought})
+    extra = {"machine": words.machine(), "size": "quick", "long": long, "children": brought}
+    text = family_words.report({"problems": found[1], **extra})
+    assert "--only family --quick`" in text
     assert "From 8 noises to 8 is 0.0, to 16 " in text and "| children from 2/3 |" in text
     assert "takes 6 of 16 evaluations" in text and "would need 24 samples' worth" in text
     assert all(f"| {way} |" in text for way in family.ways(16)) and "nan" not in text
     family_picture.draw(found[1], tmp_path / "family.png")
     assert (tmp_path / "family.png").stat().st_size > 10_000
+
+
+def test_the_soonest_are_those_that_are_first_where_random_search_gets_with_more_samples():
+    def course(*scores):
+        rows = np.array([scores, scores], dtype=float)
+        return family.Course(rows, rows, np.ones(2), np.ones(2))
+
+    ways = {"quick": course(1, 3, 3, 5), "slow": course(1, 1, 3, 3), "never": course(0, 0, 0, 0)}
+    goals = family.soonest(ways, course(0, 0, 0, 3, 3, 3, 3, 5))
+    assert goals == {"4": {"quick": 2, "slow": 3}, "8": {"quick": 4}}
+    assert "random's 4 quick (2), slow (3); at random's 8 quick (4)." in family_words._soonest(goals)
 
 
 def test_what_searching_costs_is_measured_and_written_in_words(monkeypatch):

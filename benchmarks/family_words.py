@@ -82,9 +82,9 @@ below it for certain at any budget on any of them. With 128 samples it is the fi
 problems with an exact denoiser and among the first three on four others. SVDD and VASR are sooner where random \
 search gets, but far behind it until their first particles are finished, and lower in the end on most. What Auto \
 Search measures pays most where the ways differ most in what they bring (deceptive, predictable, linear) and, at 16 \
-samples, where previews say less (unpredictable). It costs something on the judge's whole numbers, where most children are \
-equal to their parent and tell little, and between 16 and 64 samples on the layouts, where the first good cluster \
-keeps the turns that a new one would have needed. On Shapes World it makes no difference.
+samples, where previews say less (unpredictable). It costs something on the judge's whole numbers, where most \
+children are equal to their parent and tell little, and between 16 and 64 samples on the layouts, where the first \
+good cluster keeps the turns that a new one would have needed. On Shapes World it makes no difference.
 
 *The limit on Shapes World.* Children from late steps bring most at first (5.6 thousandths for one sample's worth) and \
 are soon used up (8.9 after eight); children from early steps bring less at first and go on (12.1). Neither these nor \

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from itertools import count, islice
 
 import numpy as np
-import torch
 
-from ..search import Block, Budget, Options, Search, run
+from ..search import Block, Budget, Search
 from ..search.algorithms.rounds import Plan, Rounds
 from ..search.candidates import Gaussian
 from ..search.lane import Lane
@@ -18,7 +17,7 @@ from ..search.recipe import Recipe, keyed_seed
 from . import family
 from .helps import bests
 
-NOISES, SAMPLES = 8, 16
+NOISES, CHILDREN, SAMPLES = 8, 3, 16  # whole, of a round, in all
 PLACES = {
     "children from 1/3": (1 / 3,),
     "children from 1/2": (1 / 2,),
@@ -33,14 +32,10 @@ PLACES = {
 class Children:
     """The first noises, sampled whole; then, round by round, children of the best image so far.
 
-    backs   shares of the steps that children are raised to, one a round in turn
-    number  children of a round
-    noises  how many there are
+    backs  shares of the steps that children are raised to, one a round in turn
     """
 
     backs: tuple[float, ...]
-    number: int = 3
-    noises: int = NOISES
     name = "Children of the best"
     path = True
 
@@ -52,39 +47,35 @@ class Children:
         return Rounds(self._plan(lane, held), lane, held)
 
     def _plan(self, lane: Lane, held: list[Recipe]) -> Plan:
-        yield [noise.then(("advance", 0, lane.steps)) for noise in islice(lane.fresh(Gaussian()), self.noises)]
+        yield [noise.then(("advance", 0, lane.steps)) for noise in islice(lane.fresh(Gaussian()), NOISES)]
         for turn in count():
             up = round(self.backs[turn % len(self.backs)] * lane.steps)
-            if not lane.affords(self.number * lane.path_cost(up, lane.steps)):
+            if not lane.affords(CHILDREN * lane.path_cost(up, lane.steps)):
                 return
             best = lane.archive.best().recipe
             held[:] = [best]
-            seeds = [keyed_seed("children", lane.space.seed, best.id, turn, n) for n in range(self.number)]
+            seeds = [keyed_seed("children", lane.space.seed, best.id, turn, n) for n in range(CHILDREN)]
             yield [best.then(("renoise", lane.steps, up, seed), ("advance", up, lane.steps)) for seed in seeds]
 
 
-def gained(problem: str, prompts: int, each: Callable = map) -> dict[str, list[list[float]]]:
+def gained(problem: str, seeds: int, each: Callable = map) -> dict[str, list[list[float]]]:
     """place -> what was gained by the searched score after NOISES + 1, NOISES + 2, … samples: [mean, low, high]."""
-    seeds = range(prompts)
-    return {
-        place: gains(np.array(list(each(functools.partial(_course, problem, prompts, place), seeds))))
-        for place in PLACES
+    courses = {
+        place: each(functools.partial(_course, problem, seeds, backs), range(seeds)) for place, backs in PLACES.items()
     }
+    return {place: gains(np.array(list(course))) for place, course in courses.items()}
 
 
 def gains(scores: np.ndarray, draws: int = 2000) -> list[list[float]]:
     """[seeds, samples] of the best so far -> for each number of samples above NOISES what came on top of the best
     noise: [mean, low, high], a bootstrap 95 % interval over the seeds."""
     raised = scores[:, NOISES:] - scores[:, NOISES - 1 : NOISES]
-    picks = np.random.default_rng(0).integers(len(raised), size=(draws, len(raised)))
-    low, high = np.percentile(raised[picks].mean(1), [2.5, 97.5], axis=0)
-    return [[float(x) for x in column] for column in zip(raised.mean(0), low, high)]
+    picks = family.resampled(len(raised), draws)
+    return [family.interval(column) for column in family.means(raised, picks).T]
 
 
-def _course(problem: str, prompts: int, place: str, seed: int) -> list[float]:
+def _course(problem: str, seeds: int, backs: tuple[float, ...], seed: int) -> list[float]:
     """[SAMPLES] the best score so far."""
-    torch.set_num_threads(1)
-    evaluator = family.problem_of(problem, prompts).evaluator(seed)
-    search = Search((Block(Children(PLACES[place]), Budget(images=SAMPLES)),))
-    outcome = run(search, evaluator, evaluator.space, evaluator.archive, Options(keep=1))
-    return [score for score, _ in bests(outcome.lanes[0].archive, list(range(1, SAMPLES + 1)), judge=0)]
+    search = Search((Block(Children(backs), Budget(images=SAMPLES)),))
+    _, archive = family.searched(search, problem, seeds, seed)
+    return [score for score, _ in bests(archive, list(range(1, SAMPLES + 1)), judge=0)]

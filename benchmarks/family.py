@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..search import Block, Budget, Options, Search, run
+from ..demo.evaluator import WorldEvaluator
+from ..search import Archive, Block, Budget, Options, Search, run
 from ..search.algorithms import (
     AutoSearch,
     BacktrackingSearch,
@@ -111,14 +112,19 @@ def problem_of(name: str, prompts: int) -> problems.Problem:
 
 def trial(problem: str, seeds: int, way: str, samples: int, seed: int) -> Trial:
     """One search from the noise of one seed."""
-    torch.set_num_threads(1)  # the searches are what runs side by side
-    evaluator = problem_of(problem, seeds).evaluator(seed)
-    outcome = run(ways(samples)[way], evaluator, evaluator.space, evaluator.archive, Options(keep=TOP))
-    archive = outcome.lanes[0].archive
+    evaluator, archive = searched(ways(samples)[way], problem, seeds, seed)
     score, watched = zip(*bests(archive, list(range(1, samples + 1)), judge=0))
     images = evaluator.images([entry.recipe for entry in archive.top(TOP)]).flatten(1).double()
     apart = mean_distance(torch.cdist(images, images)) / math.sqrt(images.shape[1])
     return Trial(list(score), list(watched), len(archive), apart)
+
+
+def searched(search: Search, problem: str, seeds: int, seed: int) -> tuple[WorldEvaluator, Archive]:
+    """Any search from the noise of one seed; the evaluator holds the best images' latents."""
+    torch.set_num_threads(1)  # the searches are what runs side by side
+    evaluator = problem_of(problem, seeds).evaluator(seed)
+    outcome = run(search, evaluator, evaluator.space, evaluator.archive, Options(keep=TOP))
+    return evaluator, outcome.lanes[0].archive
 
 
 def measure(
@@ -177,8 +183,7 @@ def summary(courses: dict[str, Course], draws: int = 2000) -> dict:
     """One problem's numbers, [mean, low, high]: low to high a bootstrap 95 % interval over the seeds, the same draws
     for all ways."""
     seeds, samples = courses[RANDOM].score.shape
-    picks = np.random.default_rng(0).integers(seeds, size=(draws, seeds))
-    picks[0] = np.arange(seeds)  # the mean itself
+    picks = resampled(seeds, draws)
     curves = {way: means(course.score, picks) for way, course in courses.items()}
     at = [n - 1 for n in checkpoints(samples)]
     watched = {way: means(course.watched, picks) for way, course in courses.items()}
@@ -223,6 +228,13 @@ def soonest(courses: dict[str, Course], random: Course) -> dict[str, dict[str, f
         when = {way: float(reached(curve, far[n - 1 : n])[0]) for way, curve in curves.items()}
         there[str(n)] = {way: k for way, k in when.items() if math.isfinite(k)}
     return there
+
+
+def resampled(seeds: int, draws: int) -> np.ndarray:
+    """[draws, seeds] of seeds, drawn with replacement; the first are all of them once."""
+    picks = np.random.default_rng(0).integers(seeds, size=(draws, seeds))
+    picks[0] = np.arange(seeds)
+    return picks
 
 
 def means(values: np.ndarray, picks: np.ndarray) -> np.ndarray:

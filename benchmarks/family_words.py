@@ -195,12 +195,15 @@ oracle, which is not, and after how many samples' worth each is where random sea
 *Where the limit is.* To judge x̂0 after a third of the steps takes {look} of {steps} evaluations. So a judge that \
 never erred would need {for_64:.0f} samples' worth to look at as many noises as the best of 64, and {for_128:.0f} for \
 the best of 128; earlier, x̂0 says too little here (*previews* above). Whatever is quicker than that comes from \
-children of the best. What these bring, in thousandths of the score: after the best of {noises} noises, nothing but \
-rounds of three children of the best image so far, raised to one place or to three in turn, beside as many evaluations \
-of more noises. From {noises} noises to {near} is {way:.1f}, to {last} {far:.1f}.
-
-{children}
+children of the best. {brought}
 {soonest}"""
+
+BROUGHT = """\
+What these bring, in thousandths of the score: after the best of {noises} noises, nothing but rounds of three children \
+of the best image so far, raised to one place or to three in turn, beside as many evaluations of more noises. From \
+{noises} noises to {near} is {way:.1f}, to {last} {far:.1f}.
+
+{table}"""
 
 
 def _goal(problem: dict | None, brought: dict | None) -> str:
@@ -219,11 +222,9 @@ def _goal(problem: dict | None, brought: dict | None) -> str:
     look = round(steps * next(iter(STOPS))) + 1  # that to score x̂0 is one more
     needs = {f"for_{n}": n * look / steps for n in (64, 128)}
     facts = {"seeds": problem["seeds"], "samples": problem["samples"], "steps": steps, "look": look, **needs}
-    means = dict(zip(marks, (mean for mean, *_ in problem["ways"][RANDOM]["score"])))
-    facts |= dict(zip(("near", "last"), marks[-2:]))
-    facts |= {name: 1000 * (means[n] - means[NOISES]) for name, n in zip(("way", "far"), marks[-2:])}
-    facts |= {"children": _brought(brought), "soonest": _soonest(problem.get("soonest"))}
-    return GOAL.format(table=_table(heads, lines), noises=NOISES, **facts)
+    random = {n: mean for n, (mean, *_) in zip(marks, problem["ways"][RANDOM]["score"])}
+    facts |= {"brought": _brought(brought, random), "soonest": _soonest(problem.get("soonest"))}
+    return GOAL.format(table=_table(heads, lines), **facts)
 
 
 def _soonest(goals: dict[str, dict[str, float]] | None) -> str:
@@ -237,14 +238,20 @@ def _soonest(goals: dict[str, dict[str, float]] | None) -> str:
     return f"\nOf all ways, with the samples that they have below, are soonest {'; '.join(sentences)}.\n"
 
 
-def _brought(gains: dict[str, list]) -> str:
-    """A line a place, a column for some numbers of samples."""
+def _brought(gains: dict[str, list], random: dict[int, float]) -> str:
+    """What children of the best bring: a line a place, a column for some numbers of samples.
+
+    random  the mean best score of so many noises
+    """
     after = (9, 10, 12, 14, 16)
     lines = [
         [place, *(_interval([1000 * x for x in column[n - NOISES - 1]], digits=1) for n in after)]
         for place, column in gains.items()
     ]
-    return _table(["", *(f"{n} samples" for n in after)], lines)
+    *_, near, last = random
+    way, far = (1000 * (random[n] - random[NOISES]) for n in (near, last))
+    table = _table(["", *(f"{n} samples" for n in after)], lines)
+    return BROUGHT.format(noises=NOISES, near=near, last=last, way=way, far=far, table=table)
 
 
 def _published(problems: dict) -> str:

@@ -87,20 +87,21 @@ def measure_family(options):
     sizes = {name: (fewer if name in FEWER else analytic, 16 if options.quick else 128) for name in family.NAMES}
     sizes[family.SHAPES] = shapes, 32
     found, began = {"machine": words.machine(), "size": size, "problems": {}}, time.monotonic()
+    courses = {}
     with ProcessPoolExecutor(words.cores(), multiprocessing.get_context("spawn")) as pool:
         measured = functools.partial(
             family.measure, each=functools.partial(pool.map, chunksize=4), scratch=options.scratch
         )
         for name, (seeds, samples) in sizes.items():
-            courses = measured(name, seeds, samples)
-            found["problems"][name] = family.facts(name, seeds) | family.summary(courses)
+            courses[name] = measured(name, seeds, samples)
+            found["problems"][name] = family.facts(name, seeds) | family.summary(courses[name])
             write_family(found, options.out)
-            say(f"{name}: {len(courses)} searches, {seeds} seeds; {time.monotonic() - began:.0f} s so far")
+            say(f"{name}: {len(courses[name])} searches, {seeds} seeds; {time.monotonic() - began:.0f} s so far")
         prompts, samples = LONG[size]
         long = measured(family.SHAPES, prompts, samples, only=LONG_WAYS)
         found["long"] = {"steps": family.problem_of(family.SHAPES, prompts).steps} | family.summary(long)
         if prompts == shapes:
-            found["long"]["soonest"] = family.soonest(courses, long[family.RANDOM])
+            found["long"]["soonest"] = family.soonest(courses[family.SHAPES], long[family.RANDOM])
         noises = children.gains(long[family.RANDOM].score[:, : children.SAMPLES])
         found["children"] = {"more noises": noises} | children.gained(family.SHAPES, prompts, pool.map)
     write_family(found, options.out)

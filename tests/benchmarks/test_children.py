@@ -4,13 +4,16 @@ import numpy as np
 
 from noise_search.benchmarks import family
 from noise_search.benchmarks.children import Children, gains
-from noise_search.search import Block, Budget, Options, Search, run
+from noise_search.search import Block, Budget, Search
+
+
+def entries_of(*backs):
+    search = Search((Block(Children(backs), Budget(images=16)),))
+    return family.searched(search, "linear", 2, seed=0)[1].entries
 
 
 def test_after_the_noises_come_children_of_the_best_alone():
-    evaluator = family.problem_of("linear", 2).evaluator(0)
-    search = Search((Block(Children((1 / 2,)), Budget(images=16)),))
-    entries = run(search, evaluator, evaluator.space, evaluator.archive, Options()).lanes[0].archive.entries
+    entries = entries_of(1 / 2)
     assert [entry.nfe for entry in entries[:8]] == [16] * 8
     assert max(entry.row[0] for entry in entries[:8]) == family.trial("linear", 2, family.RANDOM, 16, 0).score[7]
     assert len(entries) == 8 + 15 and {entry.nfe for entry in entries[8:]} == {8}  # whole rounds of three
@@ -21,9 +24,7 @@ def test_after_the_noises_come_children_of_the_best_alone():
 
 
 def test_places_take_turns():
-    evaluator = family.problem_of("linear", 2).evaluator(0)
-    search = Search((Block(Children((1 / 2, 3 / 4)), Budget(images=16)),))
-    entries = run(search, evaluator, evaluator.space, evaluator.archive, Options()).lanes[0].archive.entries
+    entries = entries_of(1 / 2, 3 / 4)
     assert [entry.nfe for entry in entries[8:20]] == [8, 8, 8, 4, 4, 4] * 2
 
 

@@ -89,12 +89,20 @@ class Archive:
         """The rule over the raw rows of the whole archive, in order of evaluation; NaN where excluded."""
         return self._valued().tolist()
 
+    def place(self, recipe: Recipe) -> int:
+        """How many were evaluated before it."""
+        return self._place[recipe.id]
+
     def value(self, recipe: Recipe) -> float:
-        return self._valued()[self._place[recipe.id]].item()
+        return self._valued()[self.place(recipe)].item()
 
     def values_of(self, recipes: Sequence[Recipe]) -> torch.Tensor:
         """[n] float64, in the order of the recipes; NaN where excluded."""
-        return self._valued()[[self._place[recipe.id] for recipe in recipes]]
+        return self.values_at([self.place(recipe) for recipe in recipes])
+
+    def values_at(self, places: Sequence[int]) -> torch.Tensor:
+        """[n] float64, of the entries at these places; NaN where excluded."""
+        return self._valued()[torch.tensor(places, dtype=torch.long)]
 
     def ranked(self, among: Sequence[Recipe] | None = None) -> list[Entry]:
         """Finished candidates (or those named, finished or not), best first; without NaN."""

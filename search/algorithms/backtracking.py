@@ -63,7 +63,7 @@ class BacktrackingSearch:
         if lane.space.base not in lane.archive:
             yield [lane.space.base]
         stops = self.schedule(lane.steps)
-        seen: dict[int, list[Recipe]] = {stop: [] for stop in stops}
+        seen: dict[int, list[int]] = {stop: [] for stop in stops}  # places in the archive
         for noise in lane.unbegun(self.candidates):
             if not lane.affords(self._rest(lane, 0)):
                 return
@@ -80,15 +80,15 @@ class BacktrackingSearch:
                     seed = keyed_seed("back", lane.space.seed, ways[-1].id)
                     ways.append(_best(lane, ways).then(("renoise", stop, up, seed), ("advance", up, stop)))
                     yield ways[-1:]
-                seen[stop] += ways
+                seen[stop] += [lane.archive.place(state) for state in ways]
                 at, best = stop, _best(lane, ways)
                 held[:] = [best]
 
-    def _good(self, lane: Lane, state: Recipe, seen: list[Recipe]) -> bool:
+    def _good(self, lane: Lane, state: Recipe, seen: list[int]) -> bool:
         value = lane.archive.value(state)
         if self.threshold is not None:
             return value >= self.threshold
-        values = lane.archive.values_of(seen)
+        values = lane.archive.values_at(seen)
         others = values[~values.isnan()].sort().values
         return not len(others) or value >= others[min(len(others) - 1, int(self.quantile * len(others)))].item()
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 
-from ..archive import standardised
+import torch
+
+from ..archive import Archive, standardised
 from ..candidates import Gaussian
 from ..lane import Lane
 from ..recipe import Recipe, SearchError, keyed_seed
@@ -73,30 +76,29 @@ class TreeSearch:
     def _plan(self, lane: Lane, held: list[Recipe]) -> Plan:
         if lane.space.base not in lane.archive:
             yield [lane.space.base]
-        noises, root = lane.unbegun(self.candidates), Node()
-        stops = [0, *self.schedule(lane.steps)]
+        noises, stops = lane.unbegun(self.candidates), [0, *self.schedule(lane.steps)]
+        tree = Tree(len(stops) - 1)
         while True:
             ways: list[list[Node]] = []
             while len(ways) < self.rollouts and lane.affords((len(ways) + 1) * self.least(lane)):
-                way = self._roll_out(lane, self._select(root, len(stops) - 1), stops, noises)
+                way = self._roll_out(lane, tree, self._select(tree), stops, noises)
                 if way:
                     ways.append(way)
-                elif root.full or not root.children:
+                elif tree.root.full or not tree.root.children:
                     break
                 else:
-                    root.full = True
+                    tree.root.full = True
             if not ways:
                 return
-            inner = sorted((node for node in root.family() if node.children), key=lambda node: -node.visits)
-            passed = [node for way in ways for node in way[:-1]]
-            held[:] = [node.state for node in passed + inner[:HELD] if node.state]
+            passed = [node for way in ways for node in way[1:-1]]
+            held[:] = [node.state for node in passed + tree.most_visited(HELD)]
             yield [way[-1].state for way in ways]
-            self._back_up(lane, root)
+            tree.back_up(lane.archive, self.strength)
 
-    def _select(self, root: Node, depth: int) -> list[Node]:
+    def _select(self, tree: Tree) -> list[Node]:
         """From the root to the first node that may have another child."""
-        way = [root]
-        while len(way) < depth:
+        way = [tree.root]
+        while len(way) < len(tree.above):
             node = way[-1]
             allowed = (1 + node.visits**self.widening) * (1 if node.state else 2)
             if len(node.children) < allowed and not node.full:
@@ -107,7 +109,9 @@ class TreeSearch:
     def _bonus(self, parent: Node, child: Node) -> float:
         return self.exploration * math.sqrt(math.log(parent.visits + 1) / child.visits)
 
-    def _roll_out(self, lane: Lane, way: list[Node], stops: list[int], noises: Iterator[Recipe]) -> list[Node]:
+    def _roll_out(
+        self, lane: Lane, tree: Tree, way: list[Node], stops: list[int], noises: Iterator[Recipe]
+    ) -> list[Node]:
         """The way, a new child of its last node and descendants to the end; [] where no fresh noise is left."""
         for depth in range(len(way) - 1, len(stops) - 1):
             node, stop, below = way[-1], stops[depth], stops[depth + 1]
@@ -121,45 +125,64 @@ class TreeSearch:
                 state, stop = node.state.then(("renoise", stop, up, seed)), up
             if state is None:
                 return []
-            node.children.append(Node(state.then(("advance", stop, below)), node.value))
-            way.append(node.children[-1])
+            way.append(tree.grow(node, depth, state.then(("advance", stop, below))))
         for node in way:
             node.visits += 1
         return way
-
-    def _back_up(self, lane: Lane, root: Node) -> None:
-        """Soft values of all nodes. A finished image without a score counts as a very poor one."""
-        finished = [entry.recipe for entry in lane.archive.entries if entry.complete]
-        values = lane.archive.values_of(finished)
-        z = dict(zip((recipe.id for recipe in finished), standardised(values, values)))
-        for node in reversed(list(root.family())):  # children before parents
-            if node.children:
-                below = [child.value for child in node.children]
-                top = max(below)
-                mean = sum(math.exp(self.strength * (v - top)) for v in below) / len(below)
-                node.value = top + math.log(mean) / self.strength
-            else:
-                score = z[node.state.id]
-                node.value = -10.0 if math.isnan(score) else score
 
 
 @dataclass
 class Node:
     """A state on the path (none at the root), its soft value and how many rollouts passed it.
 
-    full  whether it can have no more children: the root, when there are no more noises
+    place  among the nodes of its depth
+    full   whether it can have no more children: the root, when there are no more noises
     """
 
     state: Recipe | None = None
     value: float = 0.0
+    place: int = 0
     visits: int = 0
     full: bool = False
     children: list[Node] = field(default_factory=list)
 
-    def family(self) -> Iterator[Node]:
-        """Itself and its descendants, parents before children."""
-        left = [self]
-        while left:
-            node = left.pop()
-            yield node
-            left += reversed(node.children)
+
+class Tree:
+    """The nodes by their depth; the deepest are finished images.
+
+    levels  the nodes of each depth, the root alone in the first
+    above   for each depth below the root, the places of their parents
+    """
+
+    def __init__(self, depth: int):
+        self.root = Node()
+        self.levels: list[list[Node]] = [[self.root], *([] for _ in range(depth))]
+        self.above: list[list[int]] = [[] for _ in range(depth)]
+        self._scored: list[int] = []  # places of the finished images in the archive
+
+    def grow(self, parent: Node, depth: int, state: Recipe) -> Node:
+        """A new child of a node at this depth."""
+        level = self.levels[depth + 1]
+        child = Node(state, parent.value, len(level))
+        parent.children.append(child)
+        self.above[depth].append(parent.place)
+        level.append(child)
+        return child
+
+    def most_visited(self, count: int) -> list[Node]:
+        """Of those between the root and the finished images."""
+        between = [node for level in self.levels[1:-1] for node in level]
+        return sorted(between, key=attrgetter("visits"), reverse=True)[:count]
+
+    def back_up(self, archive: Archive, strength: float) -> None:
+        """Soft values of all nodes, (1/λ)·log mean exp(λ·v̂). A finished image without a score counts as a very poor
+        one."""
+        self._scored += [archive.place(leaf.state) for leaf in self.levels[-1][len(self._scored) :]]
+        z = standardised(archive.values_at(self._scored), archive.finished())
+        values = torch.tensor(z, dtype=torch.float64).nan_to_num(nan=-10.0)
+        for level, above in zip(reversed(self.levels[:-1]), map(torch.tensor, reversed(self.above))):
+            top = torch.full((len(level),), -torch.inf, dtype=torch.float64).scatter_reduce(0, above, values, "amax")
+            total = torch.zeros_like(top).index_add(0, above, (strength * (values - top[above])).exp())
+            values = top + (total / above.bincount()).log() / strength
+            for node, value in zip(level, values.tolist(), strict=True):
+                node.value = value

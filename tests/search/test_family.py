@@ -24,7 +24,8 @@ from noise_search.search.algorithms import (
 from noise_search.search.algorithms.particles import CHOICES, PRESETS
 from noise_search.search.algorithms.resample import RESAMPLERS
 from noise_search.search.algorithms.rollover import CONVERSIONS
-from noise_search.search.algorithms.tree import Node
+from noise_search.search.algorithms.tree import Tree
+from noise_search.search.archive import standardised
 from noise_search.search.candidates import Gaussian, Neighbour, SeedList
 from noise_search.search.candidates.band import blocks
 from noise_search.search.candidates.spectral import coefficients
@@ -557,17 +558,45 @@ def test_rollouts_are_finished_images_that_share_their_beginnings():
     assert len([recipe for recipe in shared if int(recipe.seed) == SEED + 2]) > len(shared) / 2  # the good branch grows
 
 
-def test_values_are_backed_up_softly():
-    bench = Bench(lambda recipe: int(recipe.seed) - SEED)
-    search = TreeSearch(strength=2.0)
-    leaves = [Node(Recipe("seed", str(SEED + n))) for n in (1, 3)]
-    root = Node(children=[Node(Recipe("seed", "7").then(("advance", 0, 4)), children=leaves)])
+def grown(bench, parents):
+    """A tree of two levels: finished images below states, in the order of their parents; the images, scored."""
+    tree = Tree(2)
+    states = [tree.grow(tree.root, 0, Recipe("seed", str(n))) for n in range(max(parents) + 1)]
+    leaves = [tree.grow(states[parent], 1, Recipe("seed", str(SEED + n))) for n, parent in enumerate(parents)]
     for leaf in leaves:
         bench.add(leaf.state)
-    search._back_up(bench.lane, root)
-    assert [leaf.value for leaf in leaves] == pytest.approx([-1, 1])
-    soft = math.log((math.exp(-2) + math.exp(2)) / 2) / 2
-    assert root.value == root.children[0].value == pytest.approx(soft)
+    return tree
+
+
+def test_values_are_backed_up_softly():
+    bench = Bench(lambda recipe: int(recipe.seed) - SEED)
+    tree = grown(bench, [0, 0])
+    tree.back_up(bench.lane.archive, strength=2.0)
+    soft = math.log((math.exp(-2) + math.exp(2)) / 2) / 2  # the scores 0 and 1 are −1 and 1 deviations
+    assert tree.root.value == tree.root.children[0].value == pytest.approx(soft)
+
+
+@given(st.data())
+def test_a_value_is_the_soft_mean_of_the_values_below_however_the_tree_grew(data):
+    counts = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=5), "children of each state")
+    parents = data.draw(st.permutations([n for n, count in enumerate(counts) for _ in range(count)]), "in order")
+    scores = data.draw(st.lists(st.floats(-9, 9), min_size=len(parents), max_size=len(parents)), "scores")
+    bench = Bench(lambda recipe: scores[int(recipe.seed) - SEED])
+    tree, λ = grown(bench, parents), 5.0
+    tree.back_up(bench.lane.archive, λ)
+    z = standardised(scores, scores)
+    below = [[z[n] for n, parent in enumerate(parents) if parent == place] for place in range(len(counts))]
+    soft = [math.log(sum(math.exp(λ * (v - max(vs))) for v in vs) / len(vs)) / λ + max(vs) for vs in below]
+    assert [state.value for state in tree.levels[1]] == pytest.approx(soft)
+    top = max(soft)
+    assert tree.root.value == pytest.approx(math.log(sum(math.exp(λ * (v - top)) for v in soft) / len(soft)) / λ + top)
+
+
+def test_a_finished_image_without_a_score_counts_as_a_very_poor_one():
+    bench = Bench(lambda recipe: math.nan if int(recipe.seed) == SEED else int(recipe.seed) - SEED)
+    tree = grown(bench, [0, 1, 2])
+    tree.back_up(bench.lane.archive, strength=2.0)
+    assert [state.value for state in tree.levels[1]] == pytest.approx([-10, -1, 1])
 
 
 def test_a_rollout_from_a_stop_pays_for_the_steps_below_it_alone():

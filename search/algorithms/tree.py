@@ -90,8 +90,8 @@ class TreeSearch:
                     tree.root.full = True
             if not ways:
                 return
-            passed = [node for way in ways for node in way[1:-1]]
-            held[:] = [node.state for node in passed + tree.most_visited(HELD)]
+            passed = [node for way in ways for node in way[:-1]]
+            held[:] = [node.state for node in passed + tree.most_visited(HELD) if node.state]
             yield [way[-1].state for way in ways]
             tree.back_up(lane.archive, self.strength)
 
@@ -170,9 +170,12 @@ class Tree:
         return child
 
     def most_visited(self, count: int) -> list[Node]:
-        """Of those between the root and the finished images."""
-        between = [node for level in self.levels[1:-1] for node in level]
-        return sorted(between, key=attrgetter("visits"), reverse=True)[:count]
+        """Of those above the finished images; of equals the first of a walk down the tree."""
+        walked, left = [], [self.root]
+        while left:
+            walked.append(node := left.pop())
+            left += [child for child in reversed(node.children) if child.children]
+        return sorted(walked, key=attrgetter("visits"), reverse=True)[:count]
 
     def back_up(self, archive: Archive, strength: float) -> None:
         """Soft values of all nodes, (1/λ)·log mean exp(λ·v̂). A finished image without a score counts as a very poor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from operator import attrgetter
+from heapq import heappop, heappush
 
 import torch
 
@@ -103,7 +103,8 @@ class TreeSearch:
             allowed = (1 + node.visits**self.widening) * (1 if node.state else 2)
             if len(node.children) < allowed and not node.full:
                 break
-            way.append(max(node.children, key=lambda child: child.value + self._bonus(node, child)))
+            values = tree.values[len(way)]
+            way.append(max(node.children, key=lambda child: values[child.place] + self._bonus(node, child)))
         return way
 
     def _bonus(self, parent: Node, child: Node) -> float:
@@ -133,14 +134,13 @@ class TreeSearch:
 
 @dataclass
 class Node:
-    """A state on the path (none at the root), its soft value and how many rollouts passed it.
+    """A state on the path (none at the root) and how many rollouts passed it.
 
     place  among the nodes of its depth
     full   whether it can have no more children: the root, when there are no more noises
     """
 
     state: Recipe | None = None
-    value: float = 0.0
     place: int = 0
     visits: int = 0
     full: bool = False
@@ -148,44 +148,50 @@ class Node:
 
 
 class Tree:
-    """The nodes by their depth; the deepest are finished images.
+    """The nodes by their depth; the root is alone in the first, the deepest are finished images.
 
-    levels  the nodes of each depth, the root alone in the first
+    values  the soft values of each depth
     above   for each depth below the root, the places of their parents
     """
 
     def __init__(self, depth: int):
         self.root = Node()
-        self.levels: list[list[Node]] = [[self.root], *([] for _ in range(depth))]
+        self.values: list[list[float]] = [[0.0], *([] for _ in range(depth))]
         self.above: list[list[int]] = [[] for _ in range(depth)]
-        self._scored: list[int] = []  # places of the finished images in the archive
+        self._finished: list[Recipe] = []
+        self._scored: list[int] = []  # their places in the archive
 
     def grow(self, parent: Node, depth: int, state: Recipe) -> Node:
-        """A new child of a node at this depth."""
-        level = self.levels[depth + 1]
-        child = Node(state, parent.value, len(level))
+        """A new child of a node at this depth; until it is backed up, it is worth what its parent is."""
+        child = Node(state, len(self.above[depth]))
         parent.children.append(child)
         self.above[depth].append(parent.place)
-        level.append(child)
+        self.values[depth + 1].append(self.values[depth][parent.place])
+        if depth + 1 == len(self.above):
+            self._finished.append(state)
         return child
 
     def most_visited(self, count: int) -> list[Node]:
         """Of those above the finished images; of equals the first of a walk down the tree."""
-        walked, left = [], [self.root]
-        while left:
-            walked.append(node := left.pop())
-            left += [child for child in reversed(node.children) if child.children]
-        return sorted(walked, key=attrgetter("visits"), reverse=True)[:count]
+        found, open_ = [], [(0, (), self.root)]
+        while open_ and len(found) < count:
+            _, way, node = heappop(open_)
+            found.append(node)
+            for n, child in enumerate(node.children):
+                if child.children:  # no child is visited more often than its parent
+                    heappush(open_, (-child.visits, (*way, n), child))
+        return found
 
     def back_up(self, archive: Archive, strength: float) -> None:
         """Soft values of all nodes, (1/λ)·log mean exp(λ·v̂). A finished image without a score counts as a very poor
         one."""
-        self._scored += [archive.place(leaf.state) for leaf in self.levels[-1][len(self._scored) :]]
+        self._scored += map(archive.place, self._finished[len(self._scored) :])
         z = standardised(archive.values_at(self._scored), archive.finished())
         values = torch.tensor(z, dtype=torch.float64).nan_to_num(nan=-10.0)
-        for level, above in zip(reversed(self.levels[:-1]), map(torch.tensor, reversed(self.above))):
-            top = torch.full((len(level),), -torch.inf, dtype=torch.float64).scatter_reduce(0, above, values, "amax")
-            total = torch.zeros_like(top).index_add(0, above, (strength * (values - top[above])).exp())
+        for depth in reversed(range(len(self.above))):
+            above = torch.tensor(self.above[depth])
+            nothing = torch.zeros(len(self.values[depth]), dtype=torch.float64)
+            top = (nothing - torch.inf).scatter_reduce(0, above, values, "amax")
+            total = nothing.index_add(0, above, (strength * (values - top[above])).exp())
             values = top + (total / above.bincount()).log() / strength
-            for node, value in zip(level, values.tolist(), strict=True):
-                node.value = value
+            self.values[depth] = values.tolist()

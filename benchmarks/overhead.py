@@ -132,10 +132,9 @@ of evaluations, then 4 and 16 times as many; where a line rises the search grows
 column draws the noises as well ({latent}), and holds the states of the path: drawing one such noise takes \
 {one_noise:.1f} ms, whoever asks for it. Processor time, the least of the repeats.
 
-Tree Search and Backtracking Search are not quite linear: the one backs up all its nodes whenever a score has moved \
-the mean, the other compares a state with all seen at its stop. Neighbours and bands are exact to float64, which \
-costs more than the drawing. Screened Search reads several noises for each candidate that it samples, and has to draw \
-them for that: its time is theirs.
+Tree Search and Auto Search are not quite linear: however little a round adds, the one backs up all its nodes and the \
+other ranks all its families. Neighbours and bands are exact to float64, which costs more than the drawing. Screened \
+Search reads several noises for each candidate that it samples, and has to draw them for that: its time is theirs.
 
 {table}
 

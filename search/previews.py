@@ -45,10 +45,7 @@ class Previews:
 
     def _compared(self, stop: int) -> tuple[float, int]:
         """x̂0 without a score is the worst, as where noises are chosen by it."""
-        value = self._archive.value
         states = [(state, image) for image in self._images[stop] for state in prefixes(image) if end_of(state) == stop]
-        pairs = [(value(state), value(image)) for state, image in states if not math.isnan(value(image))]
-        if len(pairs) < 2:
-            return 0.0, len(pairs)
-        seen, final = zip(*pairs)
-        return rank_correlation([-math.inf if math.isnan(x) else x for x in seen], final), len(pairs)
+        seen, final = (self._archive.values_of(recipes).tolist() for recipes in (list(zip(*states)) or ([], [])))
+        pairs = [(-math.inf if math.isnan(x) else x, y) for x, y in zip(seen, final) if not math.isnan(y)]
+        return (rank_correlation(*zip(*pairs)) if len(pairs) > 1 else 0.0), len(pairs)

@@ -46,6 +46,7 @@ class Previews:
     def _compared(self, stop: int) -> tuple[float, int]:
         """x̂0 without a score is the worst, as where noises are chosen by it."""
         states = [(state, image) for image in self._images[stop] for state in prefixes(image) if end_of(state) == stop]
-        seen, final = (self._archive.values_of(recipes).tolist() for recipes in (list(zip(*states)) or ([], [])))
+        seen = self._archive.values_of([state for state, _ in states]).tolist()
+        final = self._archive.values_of([image for _, image in states]).tolist()
         pairs = [(-math.inf if math.isnan(x) else x, y) for x, y in zip(seen, final) if not math.isnan(y)]
         return (rank_correlation(*zip(*pairs)) if len(pairs) > 1 else 0.0), len(pairs)

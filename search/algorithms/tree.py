@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
@@ -92,8 +92,9 @@ class TreeSearch:
                 return
             passed = [node for way in ways for node in way[:-1]]
             held[:] = [node.state for node in passed + tree.most_visited(HELD) if node.state]
-            yield [way[-1].state for way in ways]
-            tree.back_up(lane.archive, self.strength)
+            finished = [way[-1].state for way in ways]
+            yield finished
+            tree.back_up(lane.archive, finished, self.strength)
 
     def _select(self, tree: Tree) -> list[Node]:
         """From the root to the first node that may have another child."""
@@ -158,8 +159,7 @@ class Tree:
         self.root = Node()
         self.values: list[list[float]] = [[0.0], *([] for _ in range(depth))]
         self.above: list[list[int]] = [[] for _ in range(depth)]
-        self._finished: list[Recipe] = []
-        self._scored: list[int] = []  # their places in the archive
+        self._finished: list[int] = []  # places in the archive
 
     def grow(self, parent: Node, depth: int, state: Recipe) -> Node:
         """A new child of a node at this depth; until it is backed up, it is worth what its parent is."""
@@ -167,8 +167,6 @@ class Tree:
         parent.children.append(child)
         self.above[depth].append(parent.place)
         self.values[depth + 1].append(self.values[depth][parent.place])
-        if depth + 1 == len(self.above):
-            self._finished.append(state)
         return child
 
     def most_visited(self, count: int) -> list[Node]:
@@ -182,12 +180,16 @@ class Tree:
                     heappush(open_, (-child.visits, (*way, n), child))
         return found
 
-    def back_up(self, archive: Archive, strength: float) -> None:
+    def back_up(self, archive: Archive, finished: Sequence[Recipe], strength: float) -> None:
         """Soft values of all nodes, (1/λ)·log mean exp(λ·v̂). A finished image without a score counts as a very poor
-        one."""
-        self._scored += map(archive.place, self._finished[len(self._scored) :])
-        z = standardised(archive.values_at(self._scored), archive.finished())
+        one.
+
+        finished  the images that are new, in the order in which they grew
+        """
+        self._finished += map(archive.place, finished)
+        z = standardised(archive.values_at(self._finished), archive.finished())
         values = torch.tensor(z, dtype=torch.float64).nan_to_num(nan=-10.0)
+        self.values[-1] = values.tolist()
         for depth in reversed(range(len(self.above))):
             above = torch.tensor(self.above[depth])
             nothing = torch.zeros(len(self.values[depth]), dtype=torch.float64)

@@ -558,22 +558,26 @@ def test_rollouts_are_finished_images_that_share_their_beginnings():
     assert len([recipe for recipe in shared if int(recipe.seed) == SEED + 2]) > len(shared) / 2  # the good branch grows
 
 
-def grown(bench, parents):
-    """A tree of two levels: finished images below states, in the order of their parents; the images, scored."""
-    tree = Tree(2)
+def backed_up(score, parents, λ):
+    """A tree of finished images below states, in the order of their parents."""
+    bench, tree = Bench(score), Tree(2)
     states = [tree.grow(tree.root, 0, Recipe("seed", str(n))) for n in range(max(parents) + 1)]
-    leaves = [tree.grow(states[parent], 1, Recipe("seed", str(SEED + n))) for n, parent in enumerate(parents)]
-    for leaf in leaves:
-        bench.add(leaf.state)
+    images = [tree.grow(states[parent], 1, Recipe("seed", str(SEED + n))).state for n, parent in enumerate(parents)]
+    for image in images:
+        bench.add(image)
+    tree.back_up(bench.lane.archive, images, λ)
     return tree
 
 
+def soft_mean(values, λ):
+    return math.log(sum(math.exp(λ * (v - max(values))) for v in values) / len(values)) / λ + max(values)
+
+
 def test_values_are_backed_up_softly():
-    bench = Bench(lambda recipe: int(recipe.seed) - SEED)
-    tree = grown(bench, [0, 0])
-    tree.back_up(bench.lane.archive, strength=2.0)
-    soft = math.log((math.exp(-2) + math.exp(2)) / 2) / 2  # the scores 0 and 1 are −1 and 1 deviations
-    assert tree.values[:2] == [[pytest.approx(soft)]] * 2
+    root, states, images = backed_up(lambda recipe: int(recipe.seed) - SEED, [0, 0], 2.0).values
+    assert images == pytest.approx([-1, 1])
+    soft = math.log((math.exp(-2) + math.exp(2)) / 2) / 2
+    assert root == states == [pytest.approx(soft)]
 
 
 @given(st.data())
@@ -581,21 +585,16 @@ def test_a_value_is_the_soft_mean_of_the_values_below_however_the_tree_grew(data
     counts = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=5), "children of each state")
     parents = data.draw(st.permutations([n for n, count in enumerate(counts) for _ in range(count)]), "in order")
     scores = data.draw(st.lists(st.floats(-9, 9), min_size=len(parents), max_size=len(parents)), "scores")
-    bench = Bench(lambda recipe: scores[int(recipe.seed) - SEED])
-    tree, λ = grown(bench, parents), 5.0
-    tree.back_up(bench.lane.archive, λ)
+    root, states, images = backed_up(lambda recipe: scores[int(recipe.seed) - SEED], parents, 5.0).values
     z = standardised(scores, scores)
     below = [[z[n] for n, parent in enumerate(parents) if parent == place] for place in range(len(counts))]
-    soft = [math.log(sum(math.exp(λ * (v - max(vs))) for v in vs) / len(vs)) / λ + max(vs) for vs in below]
-    assert tree.values[1] == pytest.approx(soft)
-    top = max(soft)
-    assert tree.values[0] == [pytest.approx(math.log(sum(math.exp(λ * (v - top)) for v in soft) / len(soft)) / λ + top)]
+    assert images == pytest.approx(z)
+    assert states == pytest.approx([soft_mean(values, 5.0) for values in below])
+    assert root == [pytest.approx(soft_mean(states, 5.0))]
 
 
 def test_a_finished_image_without_a_score_counts_as_a_very_poor_one():
-    bench = Bench(lambda recipe: math.nan if int(recipe.seed) == SEED else int(recipe.seed) - SEED)
-    tree = grown(bench, [0, 1, 2])
-    tree.back_up(bench.lane.archive, strength=2.0)
+    tree = backed_up(lambda recipe: math.nan if int(recipe.seed) == SEED else int(recipe.seed) - SEED, [0, 1, 2], 2.0)
     assert tree.values[1] == pytest.approx([-10, -1, 1])
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..search.algorithms.auto import STOPS
 from .children import NOISES
-from .family import RANDOM, SHAPES, checkpoints
+from .family import RANDOM, checkpoints
+from .family_reasons import REASONS
 
 HEAD = """\
 # The family compared
@@ -15,6 +16,14 @@ HEAD = """\
 Measured by `python benchmarks/run.py --only family{size}`, which writes this page. Every algorithm with \
 its defaults, alone, on the same noises; a score is that of the best finished image so far. One sample is as many \
 evaluations of the denoiser as one plain image takes. In brackets: bootstrap 95 % intervals over the seeds.
+
+## What each finds for the same evaluations
+
+How far the mean score is above random search's at the same evaluations, in standard deviations of a plain image: the \
+means over all problems that were given so many samples; **bold** the greatest of a column. In the last column the \
+fewest and the most samples, over the problems, after which it is where random search is after its last.
+
+{ahead_of_random}
 
 ## Samples until random search is equalled
 
@@ -38,7 +47,7 @@ of the plain images and asked for the rest. *Agreement*: rank correlation of wha
 
 Differences of the mean scores at the same evaluations, in standard deviations of a plain image; **bold** where the \
 interval, of the same seeds on both sides, leaves out 0. *Unmeasured*: with its measuring switched off, its ways take \
-turns and x̂0 is trusted blindly. The means are of the problems with an exact denoiser.
+turns and x̂0 is trusted blindly.
 
 {ahead}
 {goal}
@@ -63,44 +72,6 @@ PROBLEM = """\
 
 """
 
-REASONS = """\
-*What differs, and why* (as measured on 64 seeds). **FK over random search** holds for certain at 128 samples on all \
-problems with an exact denoiser. At 16 and 32 it is behind where previews deceive, and before about 11 samples no \
-round of 8 particles is finished. **BFS over FK** does not hold: BFS is ahead for certain on the deceptive and the \
-unpredictable problem at 32 samples alone, and behind on the low-frequency, high-frequency and predictable ones at \
-all three, on the linear one at 16 and 32, on the ε model at 32 and 128, and on the multimodal one at 128. BFS trusts \
-early scores little and FK fully. Where BFS is behind, previews after a quarter of the steps already rank images at \
-0.88 to 1.00, so that there is nothing to be cautious about; where it is ahead they are worse guides (0.39 and 0.65). \
-This is what fits the data, not what is proved. **Random search over paths** holds for certain on the quantised, \
-low-frequency and ε problems; paths are ahead for certain on the linear, deceptive and unpredictable ones, on the \
-high-frequency one at 128 and on Shapes World at 32. Paths begin two noises a round and branch them first after 5/11 \
-of the steps, where the layout is settled (previews at half the steps rank layouts at 0.99 to 1.00): few layouts are \
-tried, and the best images are near relatives. They gain where what is decided later still moves the score.
-
-*Why Auto Search is the default.* It equals random search's 128 samples after 17 to 54 on these problems, and is not \
-below it for certain at any budget on any of them. With 128 samples it is the first of all on four of the nine \
-problems with an exact denoiser and among the first three on four others. SVDD and VASR are sooner where random \
-search gets, but far behind it until their first particles are finished, and lower in the end on most. What Auto \
-Search measures pays most where the ways differ most in what they bring (deceptive, predictable, linear) and, at 16 \
-samples, where previews say less (unpredictable). It costs something on the judge's whole numbers, where most \
-children are equal to their parent and tell little, and between 16 and 64 samples on the layouts, where the first \
-good cluster keeps the turns that a new one would have needed. On Shapes World it makes no difference.
-
-*The limit on Shapes World.* Children from late steps bring most at first (5.6 thousandths for one sample's worth) and \
-are soon used up (8.9 after eight); children from early steps bring less at first and go on (12.1). Neither these nor \
-looking early make up, in eight samples' worth, the 15.0 that lie between the best of 8 and the best of 64 noises: \
-Auto Search, which does both, has 13.1 of them at 16 samples, and none of all ways is there before 19.
-
-*Also seen.* Halving and rollover trust the first previews and never equal random search where these deceive. Searches \
-around the best noise (zero-order, evolutionary, coarse to fine) are slow at first and in the end among the best on \
-several problems, but zero-order search ends below random search on the judge's whole numbers, where most neighbours \
-are equal to their pivot. Spectral search has only four numbers to choose here: its block of 16 × 16 is a whole \
-latent, so its line says nothing about large latents. Screened Search saves almost half of the evaluations or more \
-where the noise foretells the score (predictable, low-frequency, quantised, ε model), and is about random search \
-elsewhere, a little behind on some. The ε-greedy rounds of Search over Paths help on the linear and the unpredictable \
-problem and not elsewhere. What holds of the flow with the low-frequency reward holds of the ε model with the same \
-reward."""
-
 
 def report(found: dict) -> str:
     """family.md."""
@@ -108,6 +79,7 @@ def report(found: dict) -> str:
     head = HEAD.format(
         size={"table": ""}.get(found["size"], f" --{found['size']}"),
         steps=next(iter(problems.values()))["steps"],
+        ahead_of_random=ahead_of_random(problems),
         reach=reach(problems),
         problems=_table(["problem", "", "previews 12.5 %", "25 %", "50 %", "linear", "agreement"], _facts(problems)),
         ahead=_ahead(problems),
@@ -118,8 +90,41 @@ def report(found: dict) -> str:
     return head + "".join(_problem(name, problem) for name, problem in problems.items()) + found["machine"] + ".\n"
 
 
+def ahead_of_random(problems: dict) -> str:
+    """The table for the README: a line a way, a column a checkpoint, the ways ordered by their mean over both."""
+    marks, ways = _marks(problems), list(next(iter(problems.values()))["ways"])
+
+    def ahead(problem: dict, way: str, k: int) -> float:
+        way_has, random_has = (problem["ways"][name]["score"][k][0] for name in (way, RANDOM))
+        return (way_has - random_has) / problem["plain"]["deviation"][0]
+
+    table = {way: _means(problems, lambda problem, k, way=way: ahead(problem, way, k)) for way in ways}
+    printed = {way: [f"{round(x, 2) + 0.0:+.2f}" for x in column] for way, column in table.items()}
+    best = [f"{max(column):+.2f}" for column in zip(*table.values())]
+    lines = []
+    for way in sorted(ways, key=lambda way: -sum(table[way])):
+        cells = [f"**{x}**" if x == top != "+0.00" else x for x, top in zip(printed[way], best)]
+        reached = sorted(problems.values(), key=lambda problem: (_reached(problem, way), problem["samples"]))
+        least, most = (_cell(_reached(problem, way), problem) for problem in (reached[0], reached[-1]))
+        lines.append([way, *cells, least if least == most else f"{least} to {most}"])
+    return _table(["", *marks, "random's last after"], lines)
+
+
+def _marks(problems: dict) -> list[int]:
+    return max((checkpoints(problem["samples"]) for problem in problems.values()), key=len)
+
+
+def _means(problems: dict, value: Callable[[dict, int], float]) -> list[float]:
+    """At each checkpoint, the mean of value(problem, its place) over the problems that have it."""
+    columns = [
+        [value(problem, k) for k in range(len(checkpoints(problem["samples"])))] for problem in problems.values()
+    ]
+    there = ([column[k] for column in columns if k < len(column)] for k in range(len(_marks(problems))))
+    return [sum(values) / len(values) for values in there]
+
+
 def reach(problems: dict) -> str:
-    """The table for the README: a line a way, a column a problem, the ways ordered by how soon they are there."""
+    """A line a way, a column a problem, the ways ordered by how soon they are there."""
     names = [f"{name} ({problem['samples']})" for name, problem in problems.items()]
     ways = list(next(iter(problems.values()))["ways"])
     columns = [[_reached(problem, way) for way in ways] for problem in problems.values()]
@@ -129,7 +134,8 @@ def reach(problems: dict) -> str:
     middle = [math.exp(sum(math.log(min(share, 2)) for share in line) / len(line)) for line in zip(*shares)]
     lines = []
     for k in sorted(range(len(ways)), key=lambda k: middle[k]):
-        cells = [_cell(column[k], min(column), problem) for column, problem in zip(columns, problems.values())]
+        cells = [_cell(column[k], problem) for column, problem in zip(columns, problems.values())]
+        cells = [f"**{cell}**" if column[k] == min(column) else cell for cell, column in zip(cells, columns)]
         lines.append([ways[k], *cells, f"{1 / middle[k]:.1f} ×"])
     return _table(["", *names, "speed"], lines) + SPEED
 
@@ -146,10 +152,8 @@ def _reached(problem: dict, way: str) -> float:
     return math.inf if mean is None else mean
 
 
-def _cell(n: float, least: float, problem: dict) -> str:
-    if math.isinf(n):
-        return f"> {problem['samples']}"
-    return f"**{n:.0f}**" if n == least else f"{n:.0f}"
+def _cell(n: float, problem: dict) -> str:
+    return f"> {problem['samples']}" if math.isinf(n) else f"{n:.0f}"
 
 
 def _facts(problems: dict) -> list[list[str]]:
@@ -167,21 +171,17 @@ def _agreement(problem: dict) -> str:
 
 
 def _ahead(problems: dict) -> str:
-    marks = max((checkpoints(problem["samples"]) for problem in problems.values()), key=len)
-    known, lines = [problem for name, problem in problems.items() if name != SHAPES], []
+    marks, lines = _marks(problems), []
     for name, problem in problems.items():
         deviation = problem["plain"]["deviation"][0]
         for pair, column in problem["auto"].items():
             lines.append([name, pair, *(_difference(numbers, deviation) for numbers in column)])
     for pair in next(iter(problems.values()))["auto"]:
-        lines.append([f"mean of {len(known)} problems", pair, *(f"{x:+.2f}" for x in _mean(known, pair))])
+        means = _means(
+            problems, lambda problem, k, pair=pair: problem["auto"][pair][k][0] / problem["plain"]["deviation"][0]
+        )
+        lines.append(["mean", pair, *(f"{x:+.2f}" for x in means)])
     return _table(["", "", *marks], [line + [""] * (len(marks) + 2 - len(line)) for line in lines])
-
-
-def _mean(problems: Sequence[dict], pair: str) -> list[float]:
-    """At each checkpoint, over the problems, of what the one way is ahead of the other in deviations."""
-    columns = [[mean / p["plain"]["deviation"][0] for mean, *_ in p["auto"][pair]] for p in problems]
-    return [sum(line) / len(line) for line in zip(*columns, strict=True)]
 
 
 GOAL = """

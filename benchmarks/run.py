@@ -75,6 +75,8 @@ def measure_costs(options):
 FEWER = ("predictable", "unpredictable", "ε model")
 SEEDS = {"quick": (2, 2, 1), "table": (64, 16, 8), "full": (64, 64, 64)}
 """On the analytic problems, on those of FEWER, on Shapes World."""
+SAMPLES = {"quick": (16, 32), "table": (128, 32), "full": (128, 128)}
+"""On the analytic problems, on Shapes World."""
 LONG = {"quick": (1, 16), "table": (64, 128), "full": (64, 128)}
 """Prompts and samples on Shapes World for Auto Search beside random search, and prompts for what children bring."""
 LONG_WAYS = [family.RANDOM, family.AUTO]
@@ -83,9 +85,9 @@ LONG_WAYS = [family.RANDOM, family.AUTO]
 def measure_family(options):
     """Into files of its own, which hold what is finished."""
     size = "quick" if options.quick else "full" if options.full else "table"
-    analytic, fewer, shapes = SEEDS[size]
-    sizes = {name: (fewer if name in FEWER else analytic, 16 if options.quick else 128) for name in family.NAMES}
-    sizes[family.SHAPES] = shapes, 32
+    (analytic, fewer, shapes), (far, as_far) = SEEDS[size], SAMPLES[size]
+    sizes = {name: (fewer if name in FEWER else analytic, far) for name in family.NAMES}
+    sizes[family.SHAPES] = shapes, as_far
     found, began = {"machine": words.machine(), "size": size, "problems": {}}, time.monotonic()
     courses = {}
     with ProcessPoolExecutor(words.cores(), multiprocessing.get_context("spawn")) as pool:
@@ -135,7 +137,7 @@ def arguments():
     as_written = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     parser.add_argument("--quick", action="store_true", help="a small run that only shows that everything works")
-    full = "the family on 64 seeds of every problem (two hours), not 8 or 16 of some (one)"
+    full = "the family on 64 seeds of every problem (five hours), not 8 or 16 of some (one)"
     parser.add_argument("--full", action="store_true", help=full)
     parser.add_argument("--prompts", metavar="N", type=int, help="held-out prompts (100)")
     parser.add_argument("--only", choices=PARTS, help="measure one part, keep the others' results")

@@ -207,6 +207,26 @@ def test_results_are_written_in_words_and_as_a_picture(found, tmp_path):
     assert (tmp_path / "family.png").stat().st_size > 10_000
 
 
+def test_what_each_finds_is_the_mean_over_the_problems_that_have_so_many_samples():
+    def problem(samples, deviation, **scores):
+        ways = {
+            way: {"score": [[x] for x in column], "reaches": {str(samples): [end]}}
+            for way, (end, *column) in scores.items()
+        }
+        return {"samples": samples, "plain": {"deviation": [deviation]}, "ways": ways}
+
+    problems = {
+        "small": problem(8, 2.0, random=(8, 1, 2), clever=(3, 1, 4)),
+        "large": problem(16, 0.5, random=(16, 0, 1, 2), clever=(None, 0, 2, 1)),
+    }
+    lines = family_words.ahead_of_random(problems).splitlines()
+    assert lines[0] == "|  | 4 | 8 | 16 | random's last after |"
+    assert lines[2:] == [
+        "| random | +0.00 | +0.00 | +0.00 | 8 to 16 |",
+        "| clever | +0.00 | **+1.50** | -2.00 | 3 to > 16 |",
+    ]
+
+
 def test_the_soonest_are_those_that_are_first_where_random_search_gets_with_more_samples():
     def course(*scores):
         rows = np.array([scores, scores], dtype=float)

@@ -183,7 +183,12 @@ def _search(settings: Settings, call: SamplerCall) -> torch.Tensor:
             seed=str(space.seed),
             sampler=evaluator.sampler_title,
             steps=evaluator.steps,
-            notes=notes + progress.notes + [note for verifier in settings.verifiers for note in verifier.notes],
+            notes=[
+                *notes,
+                *progress.notes,
+                *_unused(settings, outcome),
+                *(note for verifier in settings.verifiers for note in verifier.notes),
+            ],
         )
 
     def observe(outcome: Outcome) -> Run:
@@ -272,9 +277,14 @@ def _notes(settings: Settings, now: context.Running | None) -> list[str]:
         )
     if now and context.seed_is_randomised(now):
         notes.append(RANDOMISED)
-    if settings.early is not None and not any(block.algorithm.path for block in settings.search.blocks):
-        notes.append(
-            "This search finishes every image, so that early_verifier and early_vae have nothing to score: use "
-            "Successive Halving or another algorithm that judges unfinished images."
-        )
     return notes
+
+
+def _unused(settings: Settings, outcome: Outcome) -> list[str]:
+    """A note where what scores unfinished candidates was connected and there were none."""
+    if settings.early is None or any(not entry.complete for lane in outcome.lanes for entry in lane.archive.entries):
+        return []
+    return [
+        "This search scored finished images alone, so that early_verifier and early_vae had nothing to score: they "
+        "are for Successive Halving and other algorithms that judge unfinished images."
+    ]

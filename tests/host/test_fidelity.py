@@ -142,7 +142,21 @@ def test_what_cannot_be_is_one_sentence_before_anything_is_sampled(flow):
         flow.searched(halving(flow), Level().verifier, early_verifier=Level("images", name="cheap").verifier)
 
 
-def test_a_search_that_finishes_every_image_says_that_they_are_not_used(flow):
-    model, run = flow.searched(flow.search("random"), Level().verifier, early_verifier=Level(name="cheap").verifier)
-    flow.ksampler(model)
-    assert any("early_verifier and early_vae have nothing to score" in note for note in account(run).notes)
+@pytest.mark.parametrize(
+    ("node", "sampler_name", "early"),
+    [
+        ("NS_AutoSearch", "euler", True),
+        ("NS_AutoSearch", "dpm_fast", False),
+        ("NS_RandomSearch", "euler", False),
+        ("NS_TreeSearch", "euler", False),
+    ],
+)
+def test_a_search_that_scored_no_unfinished_image_says_that_they_were_not_used(flow, node, sampler_name, early):
+    cheap = Level(name="cheap")
+    (budget,) = flow.call("NS_SearchBudget", images=14)
+    (search,) = flow.call(node, budget=budget)
+    model, run = flow.searched(search, Level().verifier, early_verifier=cheap.verifier)
+    flow.ksampler(model, steps=6, sampler_name=sampler_name)
+    assert bool(cheap.seen) == early
+    said = any("early_verifier and early_vae had nothing to score" in note for note in account(run).notes)
+    assert said != early

@@ -4,14 +4,23 @@ from collections.abc import Sequence
 
 from comfy_api.latest import io
 
-from ..search import Block, Budget, Search
+from ..search import Block, Budget, Search, SearchError
 from ..search.budget import DEFAULT
 from . import sockets
 
 CATEGORY = "noise search/algorithms"
+DRAWN = "How new noises are drawn. Unconnected: what suits the algorithm."
+UNREAD = "Leave it unconnected: this search makes its noises itself."
 
 
-def face(node_id: str, name: str, description: str, *own: io.Input, later: Sequence[io.Input] = ()) -> io.Schema:
+def face(
+    node_id: str,
+    name: str,
+    description: str,
+    *own: io.Input,
+    later: Sequence[io.Input] = (),
+    candidates: str = DRAWN,
+) -> io.Schema:
     """The sockets that all algorithms share, behind their own inputs. Inputs that were added later stand last."""
     return io.Schema(
         node_id=node_id,
@@ -20,9 +29,7 @@ def face(node_id: str, name: str, description: str, *own: io.Input, later: Seque
         description=description,
         inputs=[
             *own,
-            sockets.Candidates.Input(
-                "candidates", optional=True, tooltip="How new noises are drawn. Unconnected: what suits the algorithm."
-            ),
+            sockets.Candidates.Input("candidates", optional=True, tooltip=candidates),
             sockets.Budget.Input(
                 "budget",
                 optional=True,
@@ -46,6 +53,12 @@ def chained(algorithm, budget: Budget | None, after: Search | None) -> io.NodeOu
 def given(candidates) -> dict:
     """The keyword for a connected generator; none where the algorithm's own is to be used."""
     return {} if candidates is None else {"candidates": candidates}
+
+
+def check_unread(name: str, candidates) -> None:
+    """Raises SearchError where a generator is connected that the algorithm would not draw from."""
+    if candidates is not None:
+        raise SearchError(f"{name}: candidates is connected, but this search makes its noises itself: disconnect it.")
 
 
 def share(name: str, default: float, tooltip: str) -> io.Input:

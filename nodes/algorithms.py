@@ -14,7 +14,7 @@ from ..search.algorithms import (
 )
 from ..search.budget import DEFAULT
 from . import sockets
-from .algorithm_face import CATEGORY, chained, closeness, face, given, share, whole
+from .algorithm_face import CATEGORY, UNREAD, chained, check_unread, closeness, face, given, share, whole
 
 
 class RandomSearchNode(io.ComfyNode):
@@ -142,10 +142,12 @@ class SpectralSearchNode(io.ComfyNode):
             whole("elites", 5, "The best so far that the Gaussian is fitted to."),
             whole("levels", 4, "The band is what is constant over blocks of 2^levels latent pixels.", most=12),
             share("preview", 0.15, "Steps after which candidates are scored, as a share. The best one is finished."),
+            candidates=UNREAD,
         )
 
     @classmethod
     def execute(cls, candidates=None, budget=None, after=None, **settings):
+        check_unread(SpectralSearch.name, candidates)
         return chained(SpectralSearch(**settings), budget, after)
 
 
@@ -160,10 +162,12 @@ class CoarseToFineSearchNode(io.ComfyNode):
             whole("per_band", 2, "Candidates in each band."),
             closeness("cosine", 0.0, "Nearness of a candidate's band to the best one's. 0 draws it anew."),
             closeness("refine", 0.8, "The same once all bands have had their turn and it begins again."),
+            candidates=UNREAD,
         )
 
     @classmethod
     def execute(cls, candidates=None, budget=None, after=None, **settings):
+        check_unread(CoarseToFineSearch.name, candidates)
         return chained(CoarseToFineSearch(**settings), budget, after)
 
 

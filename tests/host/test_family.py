@@ -79,3 +79,13 @@ def test_every_generator_draws_for_an_algorithm(lab, node):
     again = type(noise).from_metadata(noise.to_metadata())
     assert torch.equal(again.tensor, noise.tensor)
     assert close(best, lab.custom(noise=again)[0])
+
+
+@pytest.mark.parametrize(
+    ("node", "name"),
+    [("NS_SpectralSearch", "Spectral Search"), ("NS_CoarseToFineSearch", "Coarse-to-Fine Search")],
+)
+def test_a_generator_that_would_not_be_drawn_from_is_said_before_anything_is_sampled(lab, node, name):
+    (masked,) = lab.call("NS_MaskedCandidates", mask=torch.eye(32)[None])
+    with pytest.raises(SearchError, match=f"^{name}: candidates is connected, but .*: disconnect it.$"):
+        lab.call(node, candidates=masked)

@@ -10,6 +10,8 @@ from . import sockets
 
 CATEGORY = "noise search/algorithms"
 DRAWN = "How new noises are drawn. Unconnected: what suits the algorithm."
+BEGINS_ANEW = "The search before this one: what it found is kept, and this one begins with noises of its own."
+GOES_ON = "The search before this one: its best is where this one starts."
 UNREAD = "Leave it unconnected: this search makes its noises itself."
 
 
@@ -20,8 +22,10 @@ def face(
     *own: io.Input,
     later: Sequence[io.Input] = (),
     candidates: str = DRAWN,
+    after: str = BEGINS_ANEW,
 ) -> io.Schema:
-    """The sockets that all algorithms share, behind their own inputs. Inputs that were added later stand last."""
+    """The sockets that all algorithms share, behind their own inputs. Inputs that were added later stand last.
+    `candidates` and `after` are what the tooltips of these say."""
     return io.Schema(
         node_id=node_id,
         display_name=name,
@@ -36,9 +40,7 @@ def face(
                 tooltip=f"How much this block may spend. Unconnected: {DEFAULT.images} images. What it leaves goes "
                 "to the next block.",
             ),
-            sockets.Search.Input(
-                "after", optional=True, tooltip="The search before this one: its best is where this one starts."
-            ),
+            sockets.Search.Input("after", optional=True, tooltip=after),
             *later,
         ],
         outputs=[sockets.Search.Output(display_name="search")],

@@ -14,7 +14,7 @@ from ..search.algorithms import (
 )
 from ..search.budget import DEFAULT
 from . import sockets
-from .algorithm_face import CATEGORY, UNREAD, chained, check_unread, closeness, face, given, share, whole
+from .algorithm_face import CATEGORY, GOES_ON, UNREAD, chained, check_unread, closeness, face, given, share, whole
 
 
 class RandomSearchNode(io.ComfyNode):
@@ -55,6 +55,7 @@ class ZeroOrderSearchNode(io.ComfyNode):
                 tooltip="After this many rounds without a better neighbour, go on from a fresh noise. 0: never. The "
                 "best seen is kept either way.",
             ),
+            after=GOES_ON,
         )
 
     @classmethod
@@ -112,6 +113,7 @@ class EvolutionarySearchNode(io.ComfyNode):
                     "too, generation by generation. Empty: noises alone, which every sampler can do.",
                 ),
             ),
+            after=GOES_ON,
         )
 
     @classmethod
@@ -143,6 +145,7 @@ class SpectralSearchNode(io.ComfyNode):
             whole("levels", 4, "The band is what is constant over blocks of 2^levels latent pixels.", most=12),
             share("preview", 0.15, "Steps after which candidates are scored, as a share. The best one is finished."),
             candidates=UNREAD,
+            after=GOES_ON,
         )
 
     @classmethod
@@ -163,6 +166,7 @@ class CoarseToFineSearchNode(io.ComfyNode):
             closeness("cosine", 0.0, "Nearness of a candidate's band to the best one's. 0 draws it anew."),
             closeness("refine", 0.8, "The same once all bands have had their turn and it begins again."),
             candidates=UNREAD,
+            after=GOES_ON,
         )
 
     @classmethod

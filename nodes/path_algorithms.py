@@ -12,7 +12,7 @@ from ..search.algorithms import (
 )
 from ..search.algorithms.particles import CHOICES, PRESETS
 from ..search.algorithms.rollover import CONVERSIONS
-from .algorithm_face import chained, closeness, face, given, share, whole
+from .algorithm_face import GOES_ON, chained, closeness, face, given, share, whole
 
 
 class SearchOverPathsNode(io.ComfyNode):
@@ -44,6 +44,7 @@ class SearchOverPathsNode(io.ComfyNode):
                 ),
                 closeness("cosine", 0.95, "Nearness of the others' noise to that of the best branch so far."),
             ),
+            after=GOES_ON,
         )
 
     @classmethod

@@ -39,6 +39,7 @@ class Options:
     on_nan    "stop" raises when a verifier gives NaN, "exclude" leaves that candidate out and reports it
     names     the measures' names, for messages
     relative  whether a value depends on the other candidates; a target score then is an error
+    relative_early  the same of candidates that are not finished; a threshold then is an error
     together  candidates asked together at most; 0 for GENERATION
     """
 
@@ -46,6 +47,7 @@ class Options:
     on_nan: str = "stop"
     names: Sequence[str] = ()
     relative: bool = False
+    relative_early: bool = False
     together: int = 0
 
 
@@ -54,21 +56,23 @@ def estimate(search: Search, evaluator: Evaluator, rows: int) -> float:
     return sum(block.budget.limit((evaluator.whole or evaluator.steps) * rows) for block in search.blocks)
 
 
-def check_absolute(search: Search) -> None:
-    """Raises SearchError where a budget is in units of the score, which ranks and z-scores have not."""
+def check_absolute(search: Search, relative: bool, relative_early: bool) -> None:
+    """Raises SearchError where a limit is in units of the score, which ranks and z-scores have not."""
+    why = "needs a verifier whose score does not depend on the other candidates; ranks and z-scores do"
     for block in search.blocks:
-        if block.budget.target is not None or block.budget.worth:
+        if relative and (block.budget.target is not None or block.budget.worth):
             limit, short = ("a target score", "the target") if block.budget.target is not None else ("worth", "worth")
+            raise SearchError(f"Search Budget: {limit} {why}. Remove {short}, or search one verifier.")
+        if relative_early and getattr(block.algorithm, "threshold", None) is not None:
             raise SearchError(
-                f"Search Budget: {limit} needs a verifier whose score does not depend on the other candidates; "
-                f"ranks and z-scores do. Remove {short}, or search one verifier."
+                f"{block.algorithm.name}: threshold {why}. Turn use_threshold off, or let one verifier judge "
+                "unfinished images (early_verifier)."
             )
 
 
 def check(search: Search, evaluator: Evaluator, space: NoiseSpace, options: Options) -> None:
     """Raises SearchError, before anything is sampled, where the search could not do what is asked of it."""
-    if options.relative:
-        check_absolute(search)
+    check_absolute(search, options.relative, options.relative_early)
     whole = (evaluator.whole or evaluator.steps) * space.rows
     batch = f" for a batch of {space.rows}" if space.rows > 1 else ""
     archive = Archive(lambda rows: rows[:, 0], (1,))

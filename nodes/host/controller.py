@@ -80,6 +80,11 @@ class Settings:
     def verifiers(self) -> list[Verifier]:
         return [self.verifier] if self.early in (None, self.verifier) else [self.verifier, self.early]
 
+    @property
+    def relative(self) -> tuple[bool, bool]:
+        """Whether the values of finished candidates depend on each other, and those of unfinished ones."""
+        return self.verifier.relative, (self.early or self.verifier).relative
+
     def scorer(self, prompts: Sequence[str], remind: Callable[[], None] = lambda: None) -> Scorer | fidelity.TwoScorers:
         """Raises SearchError where a verifier looks at images and there is no VAE."""
         frames = (self.frames, self.over_frames)
@@ -93,8 +98,7 @@ class Settings:
         if self.early is not None:
             fidelity.check(self.early)
         self.scorer([""])
-        if self.verifier.relative:
-            check_absolute(self.search)
+        check_absolute(self.search, *self.relative)
 
 
 def is_searched(model_options: dict) -> bool:
@@ -208,7 +212,7 @@ def _search(settings: Settings, call: SamplerCall) -> torch.Tensor:
             evaluator,
             space,
             lambda: fidelity.archive(settings.verifier, settings.early),
-            Options(settings.keep, settings.on_nan, names, settings.verifier.relative),
+            Options(settings.keep, settings.on_nan, names, *settings.relative),
             standing,
             observe,
             progress.board.enough,

@@ -6,6 +6,7 @@ An algorithm is a frozen dataclass of its settings with
     path        whether it works along the denoising path (see `search/trajectory.py`)
     least(lane)            evaluations per row of its smallest plan, the plain image aside
     start(lane) -> running  one running search over one latent row
+    threshold   if it has any: the score that a candidate on the path must have, or None
 
 and the running search has
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from noise_search.search import SearchError
+from noise_search.verifiers import combine
 
 from .searching import Level, Queued, Searching, account, counted, digest
 from .test_self_consistency import recorded
@@ -160,3 +161,15 @@ def test_a_search_that_scored_no_unfinished_image_says_that_they_were_not_used(f
     assert bool(cheap.seen) == early
     said = any("early_verifier and early_vae had nothing to score" in note for note in account(run).notes)
     assert said != early
+
+
+def test_a_threshold_is_for_a_score_of_unfinished_images_that_stands_alone(flow):
+    alone, cheap = Level().verifier, Level(part=slice(0, 20), name="cheap").verifier
+    ranks = combine([alone, cheap], "mean rank", [1, 1], 0)
+    (search,) = flow.call("NS_BacktrackingSearch", use_threshold=True, threshold=0.0)
+    for options in ({"verifier": ranks}, {"verifier": alone, "early_verifier": ranks}):
+        with pytest.raises(SearchError, match="^Backtracking Search: threshold needs .* or let one verifier judge"):
+            flow.searched(search, **options)
+    model, run = flow.searched(search, ranks, early_verifier=cheap)
+    flow.ksampler(model, steps=4)
+    assert any(not line.complete for line in account(run).lanes[0])

@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from noise_search.search import Account, Block, Budget, NoiseSpace, Options, Search, SearchError, run
-from noise_search.search.algorithms import RandomSearch, SearchOverPaths, ZeroOrderSearch
+from noise_search.search.algorithms import BacktrackingSearch, RandomSearch, SearchOverPaths, ZeroOrderSearch
 from noise_search.search.candidates import Gaussian, Neighbour, SeedList
 from noise_search.search.history import History
 from noise_search.search.lane import Lane
@@ -269,6 +269,17 @@ def test_a_target_needs_a_rule_that_does_not_depend_on_the_others():
     with pytest.raises(SearchError, match="^Search Budget: a target score needs a verifier whose score does not"):
         play.go()
     assert play.world.counted == 0
+
+
+def test_a_threshold_needs_that_of_the_rule_of_unfinished_candidates_alone():
+    search = chain((BacktrackingSearch(threshold=1.0), Budget(images=4)))
+    play = Play(search, options=Options(relative_early=True))
+    with pytest.raises(SearchError, match="^Backtracking Search: threshold needs .* Turn use_threshold off, or let"):
+        play.go()
+    assert play.world.counted == 0
+    for threshold, early in ((1.0, False), (None, True)):
+        search = chain((BacktrackingSearch(threshold=threshold), Budget(images=4)))
+        Play(search, options=Options(relative=True, relative_early=early)).go()
 
 
 def test_seconds_end_the_search_after_the_candidates_in_flight(monkeypatch):

@@ -23,7 +23,7 @@ class RandomSearchNode(io.ComfyNode):
         return face(
             "NS_RandomSearch",
             "Random Search",
-            "Best of N: sample independent noises, keep the best image. Simple, and hard to beat.",
+            "Best of N: sample independent noises, keep the best image. The measure of all other searches.",
         )
 
     @classmethod

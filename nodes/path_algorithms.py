@@ -59,8 +59,7 @@ class SuccessiveHalvingNode(io.ComfyNode):
         return face(
             "NS_SuccessiveHalving",
             "Successive Halving",
-            "Begin many images, judge them early, finish only the best: about twice as far as Random Search at the "
-            "same cost.",
+            "Begin many images, judge them early, finish only the best. It pays where early scores can be trusted.",
             whole("width", 16, "Candidates begun in one round."),
             share("keep", 0.25, "Share of the candidates that passes each cut."),
             whole("cuts", 2, "How many cuts there are.", most=16),

@@ -27,6 +27,9 @@ from .run import RunHandle
 CHAIN = 64  # runs of the body in one chain: a node's cache key grows with what is before it in its chain
 SEARCHES = (START, "NS_SearchWithKSampler", "NS_SearchSampler")
 HIGHER, LOWER = "higher", "lower"
+OF_WHOLE_IMAGES = (
+    "Auto Search, Random Search, Screened Search, Zero-Order Search, Evolutionary Search or Coarse-to-Fine Search"
+)
 NEEDS_NOISE = (
     "Search Loop Start: {} makes noises that no seed draws, and only seed is connected: connect noise to the sampler "
     "(through Apply Noise for a KSampler), or use Random Search."
@@ -76,10 +79,10 @@ class Loop:
 
 def _check(block) -> None:
     if block.algorithm.path:
+        remedy = "clear its mid_path" if getattr(block.algorithm, "mid_path", ()) else f"use {OF_WHOLE_IMAGES}"
         raise SearchError(
             f"Search Loop Start: {block.algorithm.name} works inside a sampler, between its steps, where a loop around "
-            "it cannot go: use Random Search, Zero-Order Search, Evolutionary Search or Coarse-to-Fine Search, or "
-            "Search with KSampler instead of the loop."
+            f"it cannot go: {remedy}, or use Search with KSampler instead of the loop."
         )
     if block.budget.evaluations:
         raise SearchError(

@@ -74,7 +74,10 @@ class EvolutionarySearch:
     def stops(self, steps: int) -> list[int]:
         """Sigma indices at which half-finished images are mutated."""
         if self.mid_path and steps < 2:
-            raise SearchError(f"Evolutionary Search: mid_path needs at least 2 sampling steps; got {steps}.")
+            raise SearchError(
+                f"Evolutionary Search: mid_path needs at least 2 sampling steps, and the sampler takes {steps}: raise "
+                "steps, or clear mid_path."
+            )
         return sorted({min(max(1, round(share * steps)), steps - 1) for share in self.mid_path})
 
     def least(self, lane: Lane) -> int:

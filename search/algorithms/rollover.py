@@ -66,7 +66,10 @@ class RolloverSearch:
         """Sigma indices between the legs: one step, then equal shares (the nearest steps to them), and the end."""
         steps = lane.steps
         if steps < 2:
-            raise SearchError(f"Rollover Search needs at least 2 sampling steps to stop between; got {steps}.")
+            raise SearchError(
+                f"Rollover Search needs at least 2 sampling steps to stop between, and the sampler takes {steps}: "
+                "raise steps, or use Random Search."
+            )
         if not self._diffusion:
             return sorted({1, *(max(1, round(steps * n / self.legs)) for n in range(1, self.legs + 1)), steps})
         times = [time_of(s) for s in lane.noise]

@@ -44,7 +44,10 @@ class SpectralSearch:
 
     def stop(self, steps: int) -> int:
         if steps < 2:
-            raise SearchError(f"Spectral Search needs at least 2 sampling steps to stop between; got {steps}.")
+            raise SearchError(
+                f"Spectral Search needs at least 2 sampling steps to stop between, and the sampler takes {steps}: "
+                "raise steps, or use Random Search."
+            )
         return min(max(1, round(self.preview * steps)), steps - 1)
 
     def least(self, lane: Lane) -> int:

@@ -46,7 +46,10 @@ class SuccessiveHalving:
     def stops(self, steps: int) -> list[int]:
         """Sigma indices of the cuts, and the end."""
         if steps < 2:
-            raise SearchError(f"Successive Halving needs at least 2 sampling steps to stop between; got {steps}.")
+            raise SearchError(
+                f"Successive Halving needs at least 2 sampling steps to stop between, and the sampler takes {steps}: "
+                "raise steps, or use Random Search."
+            )
         ratios = (self.first_stop ** ((self.cuts - n) / self.cuts) for n in range(self.cuts))
         return sorted({min(max(1, round(ratio * steps)), steps - 1) for ratio in ratios}) + [steps]
 

@@ -60,7 +60,10 @@ class TreeSearch:
     def schedule(self, steps: int) -> list[int]:
         """Sigma indices of the stops, and the end."""
         if steps < 2:
-            raise SearchError(f"Tree Search needs at least 2 sampling steps to stop between; got {steps}.")
+            raise SearchError(
+                f"Tree Search needs at least 2 sampling steps to stop between, and the sampler takes {steps}: "
+                "raise steps, or use Random Search."
+            )
         shares = (n / (self.stops + 1) for n in range(1, self.stops + 1))
         return sorted({min(max(1, round(share * steps)), steps - 1) for share in shares}) + [steps]
 

@@ -320,7 +320,14 @@ def test_a_whole_number_is_a_score(looped):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda w: w.graph.set(w.start, search=w.graph.add("NS_SearchOverPaths")), "Search over Paths works inside a"),
+        (
+            lambda w: w.graph.set(w.start, search=w.graph.add("NS_SearchOverPaths")),
+            "Search over Paths works inside a.*: use Auto Search, Random Search, Screened Search, ",
+        ),
+        (
+            lambda w: w.graph.set(w.start, search=w.graph.add("NS_EvolutionarySearch", mid_path="0.5")),
+            "Evolutionary Search works inside a.*: clear its mid_path, or use Search with KSampler",
+        ),
         (
             lambda w: w.graph.set(w.budget, evaluations=40),
             "cannot see the denoiser's evaluations.*limit images or seconds",
@@ -332,7 +339,7 @@ def test_a_whole_number_is_a_score(looped):
         (lambda w: w.graph.set(w.budget, images=0), "all 0, so that nothing may be spent"),
         (lambda w: w.graph.set(w.end, loop=w.graph.add("Pass", value=w.start)), "connect its loop input to the loop"),
     ],
-    ids=["path", "evaluations", "number", "outside", "no seed", "no value", "budget", "not direct"],
+    ids=["path", "mid_path", "evaluations", "number", "outside", "no seed", "no value", "budget", "not direct"],
 )
 def test_bad_wiring_is_said_before_anything_is_drawn(looped, comfy, change, sentence):
     comfy.nodes["Pass"] = passing()

@@ -233,6 +233,16 @@ def test_its_smallest_plan_is_enough_and_less_is_not(name, data, steps):
         assert plain.go().asked == [[plain.space.base.id]]
 
 
+@pytest.mark.parametrize(
+    "algorithm",
+    [SuccessiveHalving(), ParticleSearch(), RolloverSearch(), SpectralSearch(), BacktrackingSearch(), TreeSearch()],
+    ids=lambda algorithm: algorithm.name,
+)
+def test_one_step_is_too_few_to_stop_between(algorithm):
+    with pytest.raises(SearchError, match=f"^{algorithm.name} needs .* takes 1: raise steps, or use Random Search.$"):
+        algorithm.least(Lane(Archive(first, (1,)), None, 1))
+
+
 # --- successive halving
 
 

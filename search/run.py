@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -33,6 +32,7 @@ class Stage:
     begun    the length of each lane's archive when it began
     notes    what the algorithm says that it did and why, a sentence each
     short    whether it last wanted to begin a round that cannot be paid for
+    idle     of what was spent, that on rows which only rode along
     """
 
     name: str
@@ -44,6 +44,7 @@ class Stage:
     begun: tuple[int, ...] = ()
     notes: list[str] = field(default_factory=list)
     short: bool = False
+    idle: int = 0
 
 
 @dataclass
@@ -171,7 +172,7 @@ class _Run:
         self.outcome.stages.append(stage)
         for lane in self.lanes:
             lane.affords = affords
-        running = [(block.algorithm.start(lane), deque()) for lane in self.lanes]
+        running = [(block.algorithm.start(lane), []) for lane in self.lanes]
         while not stage.ended:
             why = yield from self._generation(running, block, stage, late)
             stage.limit = limit()
@@ -188,7 +189,8 @@ class _Run:
         for search, asked in running:
             asked.extend([] if asked else search.ask(self._size(block, stage)))
         busy = [bool(asked) for _, asked in running]
-        turns = side_by_side([asked for _, asked in running])
+        known = [len(lane.archive) for lane in self.lanes]
+        turns = side_by_side([asked for _, asked in running], known, self.ledger)
         if not turns:
             return "budget spent" if stage.short else "nothing left to try"
         recall(turns, self.memory)
@@ -213,8 +215,8 @@ class _Run:
         for (search, asked), was_busy in zip(running, busy, strict=True):
             if was_busy and not asked:
                 search.tell()
-        stage.notes = _notes([search for search, _ in running])
-        alive = [search.alive for search, _ in running]
+        stage.notes = _notes([search for search, _ in running], stage)
+        alive = self.ledger.with_riders([search.alive for search, _ in running])
         self.evaluator.keep([_kept(lane.archive, self.options.keep) for lane in self.lanes], alive)
         self.ledger.keep(alive)
         self.observe(self.outcome)
@@ -242,6 +244,7 @@ class _Run:
         for turn, results in told:
             spent = sum(result.nfe for result in results)
             stage.spent += spent
+            stage.idle += sum(result.nfe for asking, result in zip(turn.asking, results) if not asking)
             stage.candidates += 1
             self.outcome.spent += spent
             self.outcome.recalled += spent if turn.known else -turn.again
@@ -292,10 +295,16 @@ def _reached(archive: Archive, target: float) -> bool:
     return best is not None and archive.value(best.recipe) >= target
 
 
-def _notes(searches: Sequence) -> list[str]:
-    """What the running algorithms of all lanes say."""
+def _notes(searches: Sequence, stage: Stage) -> list[str]:
+    """What the running algorithms of all lanes say, and what it cost that they went on side by side."""
     said = [(n, note) for n, search in enumerate(searches, 1) for note in getattr(search, "notes", ())]
-    return [f"Image {n} of {len(searches)}: {note}" if len(searches) > 1 else note for n, note in said]
+    notes = [f"Image {n} of {len(searches)}: {note}" if len(searches) > 1 else note for n, note in said]
+    if stage.idle:
+        notes.append(
+            f"The images of the batch waited for each other on their paths: {stage.idle / stage.spent:.0%} of the "
+            "evaluations brought nothing; one image at a time wastes none."
+        )
+    return notes
 
 
 def _exclusion(result: Result, signs: Sequence[int], options: Options) -> str:

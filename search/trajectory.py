@@ -51,22 +51,38 @@ def prefixes(recipe: Recipe) -> tuple[Recipe, ...]:
 
 
 class Ledger:
-    """Which states of one search are at hand, and what others cost. Holds a value (none, in the ledger itself)
-    for each (lane, recipe id)."""
+    """Which states of one search are at hand, and what others cost. Holds a value for each (lane, recipe id): in the
+    ledger itself the recipes, one a lane, that were solved together."""
 
     def __init__(self):
-        self.states: dict[tuple[int, str], torch.Tensor | None] = {}
+        self.states: dict[tuple[int, str], object] = {}
+
+    def copy(self) -> Ledger:
+        other = Ledger()
+        other.states = dict(self.states)
+        return other
 
     def keep(self, alive: Sequence[Sequence[Recipe]]) -> None:
         """Forget all states but those of `alive`, a list for each lane, or the last at hand on the way there: a run
         that goes on from an earlier one may not have solved them itself."""
-        wanted = {self._last_at_hand(lane, recipe) for lane, recipes in enumerate(alive) for recipe in recipes}
+        wanted = self._at_hand(alive)
         self.states = {key: state for key, state in self.states.items() if key in wanted}
 
     def enter(self, slot: Sequence[Recipe]) -> None:
         """The slot was solved: the states that were missing are at hand."""
         for state in self.missing([slot]):
-            self.states.update(dict.fromkeys(_places(state)))
+            self.states.update(dict.fromkeys(_places(state), state))
+
+    def rider(self, lane: int, leader: int, recipe: Recipe) -> Recipe:
+        """What a lane that has nothing of the kind does beside the leader's recipe. It goes on from what was solved
+        together with the leader's last state at hand, so that nothing is solved again for its sake."""
+        state = self._last_at_hand(leader, recipe)
+        return self.states[leader, state.id][lane].then(*recipe.moves[len(state.moves) :]) if state else recipe
+
+    def with_riders(self, alive: Sequence[Sequence[Recipe]]) -> list[list[Recipe]]:
+        """`alive`, and what riders go on from when other lanes go on from these."""
+        together = [self.states[place] for place in self._at_hand(alive)]
+        return [[*recipes, *(slot[lane] for slot in together)] for lane, recipes in enumerate(alive)]
 
     def missing(self, slots: Sequence[Sequence[Recipe]]) -> list[Sequence[Recipe]]:
         """The states to compute before all slots stand where they end, each once, in order."""
@@ -84,9 +100,13 @@ class Ledger:
         """Evaluations per row that following and previewing these slots takes."""
         return sum(self.costs(slots, steps, path_cost))
 
-    def _last_at_hand(self, lane: int, recipe: Recipe) -> tuple[int, str] | None:
-        places = ((lane, state.id) for state in reversed(prefixes(recipe)))
-        return next((place for place in places if place in self.states), None)
+    def _at_hand(self, alive: Sequence[Sequence[Recipe]]) -> set[tuple[int, str]]:
+        """The places of these states, or of the last at hand on the way there."""
+        last = [(lane, self._last_at_hand(lane, recipe)) for lane, recipes in enumerate(alive) for recipe in recipes]
+        return {(lane, state.id) for lane, state in last if state}
+
+    def _last_at_hand(self, lane: int, recipe: Recipe) -> Recipe | None:
+        return next((state for state in reversed(prefixes(recipe)) if (lane, state.id) in self.states), None)
 
     def _missing(self, slots: Sequence[Sequence[Recipe]]) -> list[list[tuple[Recipe, ...]]]:
         """For each slot the states that are not at hand, nor will be after the slots before."""

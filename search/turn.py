@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -31,20 +30,25 @@ class Turn:
     again: int = 0
 
 
-def side_by_side(queues: Sequence[deque[Recipe]]) -> list[Turn]:
+def side_by_side(queues: Sequence[list[Recipe]], told: Sequence[int], ledger: Ledger) -> list[Turn]:
     """Takes turns from what the lanes asked until one of them must be told before it can ask more; what is
     left waits. So no lane idles while another finishes its round. Lanes that are at different places of their
-    paths cannot be evaluated together: one goes on, and the others ride along."""
-    asking = [queue for queue in queues if queue]
-    last: dict[tuple, Recipe] = {}
-    turns = []
-    while asking and all(asking):
-        kind = kind_of(asking[0][0])
-        heads = [queue.popleft() if queue and kind_of(queue[0]) == kind else None for queue in queues]
-        last.update({(lane, kind): head for lane, head in enumerate(heads) if head})
-        rider = next(head for head in heads if head)
-        slot = [head or last.get((lane, kind), rider) for lane, head in enumerate(heads)]
-        turns.append(Turn(slot, [head is not None for head in heads]))
+    paths cannot be evaluated together: some go on, and the others ride along. So that none falls behind, the lane
+    that was told least leads, with what most of the others ask too.
+
+    told  candidates that each lane was told so far
+    """
+    asking = [lane for lane, queue in enumerate(queues) if queue]
+    told, ahead, turns = list(told), ledger.copy(), []
+    while asking and all(queues[lane] for lane in asking):
+        kinds = [[kind_of(recipe) for recipe in queue] for queue in queues]
+        leader = min(asking, key=told.__getitem__)
+        kind = max(kinds[leader], key=lambda kind: sum(kind in asked for asked in kinds))
+        own = [queue.pop(asked.index(kind)) if kind in asked else None for queue, asked in zip(queues, kinds)]
+        slot = [recipe or ahead.rider(lane, leader, own[leader]) for lane, recipe in enumerate(own)]
+        turns.append(Turn(slot, [recipe is not None for recipe in own]))
+        told = [n + goes_on for n, goes_on in zip(told, turns[-1].asking)]
+        ahead.enter(slot)
     return turns
 
 

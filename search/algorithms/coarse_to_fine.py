@@ -42,10 +42,11 @@ class CoarseToFineSearch:
                     f"Coarse-to-Fine Search: {name} is {getattr(self, name)}; it must be from 0 to below 1."
                 )
 
-    def bands(self) -> list[tuple[int, int]]:
-        """(coarse, fine) block sizes of every band, the lowest first."""
+    def bands(self, size: int) -> list[tuple[int, int]]:
+        """(coarse, fine) block sizes of every band of a latent whose longer side is `size`, the lowest first. Below a
+        block that holds it whole there is nothing until blocks are smaller than it."""
         sizes = [2**level for level in range(self.levels, -1, -1)]
-        return list(zip([0, *sizes], sizes))
+        return [(coarse, fine) for coarse, fine in zip([0, *sizes], sizes) if not coarse or fine < size]
 
     def least(self, lane: Lane) -> int:
         return 0
@@ -56,11 +57,11 @@ class CoarseToFineSearch:
     def _plan(self, lane: Lane) -> Plan:
         best = lane.archive.best()
         pivot = lane.space.add(best.recipe.noise) if best else lane.space.base
-        index = count(1)
+        bands, index = self.bands(max(lane.space.given.shape[-2:])), count(1)
         if pivot not in lane.archive:
             yield [pivot]
         for cycle in count():
-            for coarse, fine in self.bands():
+            for coarse, fine in bands:
                 band = Band(coarse, fine, self.refine if cycle else self.cosine)
                 drawn: list[Recipe] = []
                 while len(drawn) < self.per_band:

@@ -13,7 +13,7 @@ from noise_search.search.lane import Lane
 from noise_search.search.space import seeded_noise
 from noise_search.search.trajectory import end_of
 
-from .worlds import first, given_noise, scripted, straight
+from .worlds import SHAPE, first, given_noise, scripted, straight
 
 SEED, STEPS = 100, 11
 
@@ -21,8 +21,8 @@ SEED, STEPS = 100, 11
 class Bench:
     """One lane, scored by a function of the recipe; `asked` collects what the algorithm asked, in order."""
 
-    def __init__(self, score, rounds=40):
-        space = NoiseSpace(seeded_noise(given_noise(), SEED), SEED)
+    def __init__(self, score, rounds=40, shape=SHAPE):
+        space = NoiseSpace(seeded_noise(given_noise(shape=shape), SEED), SEED)
         self.lane = Lane(Archive(first, (1,)), space, STEPS, noise=straight(STEPS))
         self.score, self.rounds, self.asked = score, rounds, []
 

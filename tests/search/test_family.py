@@ -507,15 +507,25 @@ def test_the_gaussian_is_fitted_to_the_elites_and_the_best_is_finished():
 
 
 def test_bands_go_from_the_lowest_to_the_finest_around_the_best():
-    bench = Bench(lambda recipe: 0)
+    bench = Bench(lambda recipe: 0, shape=(1, 4, 3))
     bench.score = ranks(bench)
     search = CoarseToFineSearch(levels=2, per_band=2, refine=0.7)
-    assert search.bands() == [(0, 4), (4, 2), (2, 1)]
+    assert search.bands(4) == [(0, 4), (4, 2), (2, 1)]
     asked = bench.drive(search, 1 + 2 * 4)
     found = [tuple(r.setting(name) for name in ("coarse", "fine", "cosine")) for r in asked[1::2]]
     assert found == [(0, 4, 0.0), (4, 2, 0.0), (2, 1, 0.0), (0, 4, 0.7)]
     assert [r.parent for r in asked[1::2]] == [r.parent for r in asked[2::2]]
     assert [r.parent for r in asked[1::2]] == [r.id for r in asked[0::2][:4]]
+
+
+@pytest.mark.parametrize(
+    ("levels", "shape"),
+    [(4, (1, 16, 16)), (4, (1, 8, 8)), (4, (1, 4, 4)), (4, (2, 1, 12)), (6, (1, 32, 32)), (3, (1, 1, 1))],
+)
+def test_no_band_is_empty(levels, shape):
+    bench = Bench(lambda recipe: int(recipe.id, 16), shape=shape)
+    noises = [bench.lane.space.draw(recipe) for recipe in bench.drive(CoarseToFineSearch(levels), 30)]
+    assert len({noise.numpy().tobytes() for noise in noises}) == len(noises) == 30
 
 
 # --- backtracking

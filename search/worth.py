@@ -15,11 +15,11 @@ def expected_gain(scores: Sequence[float], before: float = -math.inf) -> float:
     before  the best of the searches before it
 
     The larger of what the curve promises and what the latest half did bring an image: a search that climbs does
-    better than its scores in another order would. Fewer than `LEAST` scores, or scores that are all equal, tell
-    nothing.
+    better than its scores in another order would. Fewer than `LEAST` scores tell nothing, nor do fewer than twice as
+    many that are all equal; more of these promise none that differs.
     """
     n = len(scores)
-    if n < LEAST or min(scores) == max(scores):
+    if n < LEAST or (n < 2 * LEAST and min(scores) == max(scores)):
         return math.inf
     above = [max(score, before) for score in scores]
     brought = (max(above) - max(above[: n // 2])) / (n - n // 2)

@@ -41,9 +41,19 @@ def test_what_the_curve_promises_is_the_gain_of_the_next_of_a_known_distribution
     assert promised(quantiles(inverse, n)) == pytest.approx(gain(n), rel=0.35)
 
 
-def test_few_scores_or_equal_ones_tell_nothing():
+def test_few_scores_tell_nothing():
     assert expected_gain([float(n) for n in range(LEAST - 1)]) == math.inf
-    assert expected_gain([1.0] * 50) == math.inf
+
+
+def test_many_equal_scores_promise_none_that_differs():
+    assert expected_gain([1.0] * (2 * LEAST - 1)) == math.inf
+    assert expected_gain([1.0] * 2 * LEAST) == 0.0
+
+
+def test_a_search_whose_scores_are_all_the_best_there_is_ends_soon():
+    (stage,) = play(256, 0.01, lambda *_: [1.0]).go().outcome.stages
+    assert stage.ended == "worth ended: another image was expected to bring 0"
+    assert stage.candidates == 2 * LEAST
 
 
 def test_a_search_that_climbs_is_worth_what_it_brings():

@@ -81,6 +81,8 @@ class Ledger:
 
     def with_riders(self, alive: Sequence[Sequence[Recipe]]) -> list[list[Recipe]]:
         """`alive`, and what riders go on from when other lanes go on from these."""
+        if len(alive) == 1:
+            return list(alive)
         together = [self.states[place] for place in self._at_hand(alive)]
         return [[*recipes, *(slot[lane] for slot in together)] for lane, recipes in enumerate(alive)]
 
@@ -110,12 +112,12 @@ class Ledger:
 
     def _missing(self, slots: Sequence[Sequence[Recipe]]) -> list[list[tuple[Recipe, ...]]]:
         """For each slot the states that are not at hand, nor will be after the slots before."""
-        held, todo = set(self.states), []
+        solved, todo = set(), []
         for slot in slots:
             way = list(zip(*map(prefixes, slot), strict=True))
-            known = [n for n, state in enumerate(way) if held.issuperset(_places(state))]
-            todo.append(way[known[-1] + 1 if known else 0 :])
-            held.update(place for state in todo[-1] for place in _places(state))
+            held = [all(place in self.states or place in solved for place in _places(state)) for state in way]
+            todo.append(way[len(way) - held[::-1].index(True) if any(held) else 0 :])
+            solved.update(place for state in todo[-1] for place in _places(state))
         return todo
 
 

@@ -38,6 +38,10 @@ def side_by_side(queues: Sequence[list[Recipe]], told: Sequence[int], ledger: Le
 
     told  candidates that each lane was told so far
     """
+    if len(queues) == 1:
+        alone = [Turn([recipe], [True]) for recipe in queues[0]]
+        queues[0].clear()
+        return alone
     asking = [lane for lane, queue in enumerate(queues) if queue]
     told, ahead, turns = list(told), ledger.copy(), []
     while asking and all(queues[lane] for lane in asking):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -12,6 +13,7 @@ from .rank import ranks
 CELLS = 64  # numbers that describe a noise, about
 STRENGTHS = 0.1, 1.0, 10.0  # of the ridge, in numbers of features
 LEAST = 8  # scored noises before anything is guessed
+BEGINS, STAYS = 2.6, 1.6449  # Fisher's z: once in 200 by chance, since it is asked for every round; once in 20
 POOL = {1: functional.adaptive_avg_pool1d, 2: functional.adaptive_avg_pool2d, 3: functional.adaptive_avg_pool3d}
 
 
@@ -49,9 +51,8 @@ def guess(known: torch.Tensor, scores: Sequence[float], new: torch.Tensor) -> to
     return (new - mean) @ (v.T @ (s / (s**2 + best * known.shape[1]) * along))
 
 
-def beats_chance(correlation: float, count: int) -> bool:
-    """Whether a rank correlation of so many pairs is above 0 with 95 % confidence (Fisher's z)."""
+def beats_chance(correlation: float, count: int, z: float) -> bool:
+    """Whether a rank correlation of so many pairs is so many standard deviations above 0 (Fisher's z)."""
     if count < LEAST:
         return False
-    z = torch.atanh(torch.tensor(min(correlation, 0.999999), dtype=torch.float64)) * (count - 3) ** 0.5
-    return bool(z > 1.6449)
+    return math.atanh(max(-0.999999, min(correlation, 0.999999))) * math.sqrt(count - 3) > z

@@ -13,7 +13,7 @@ from ..candidates import Gaussian
 from ..lane import Lane
 from ..rank import rank_correlation
 from ..recipe import Recipe, SearchError
-from ..screening import LEAST, beats_chance, coarse, guess
+from ..screening import BEGINS, LEAST, STAYS, beats_chance, coarse, guess
 from .rounds import Plan, Rounds
 
 ROUND = 8  # candidates of a round; their scores are learned from together
@@ -29,7 +29,7 @@ class ScreenedSearch:
     After each round of 8 the model is fitted to all finished candidates, and guesses the scores of the next ones before
     they are sampled. Once its guesses rank candidates better than chance, `drawn` noises are drawn for each that is
     sampled, and those with the best guesses are taken; two of each round are taken as they come. It is judged on these
-    and on all that were sampled before, so that it is switched off again when its guesses fail.
+    and on those that were sampled before, and switched off again when its guesses fail.
 
     drawn  noises drawn for each that is sampled; those passed over may be taken later
 
@@ -63,23 +63,24 @@ class Course:
         self._coarse: dict[str, torch.Tensor] = {}
         self._guessed: dict[str, float] = {}  # of unscreened candidates, before they were scored
         self._unscreened: list[Recipe] = []
+        self._on = False
         self._screened = 0
         self.notes: list[str] = []
 
     def plan(self) -> Plan:
         while True:
-            screening = beats_chance(*self._worth())
-            first = UNSCREENED if screening else ROUND
+            first = UNSCREENED if self._on else ROUND
             plain = [*islice(self._noises, first)]
-            if not screening:  # what was passed over is as good as new
+            if not self._on:  # what was passed over is as good as new
                 plain += self._take(self._passed[: first - len(plain)])
-            chosen = self._chosen(ROUND - UNSCREENED) if screening else []
+            chosen = self._chosen(ROUND - UNSCREENED) if self._on else []
             self._guess(plain)
             if not (plain or chosen):
                 return
             yield plain + chosen
             self._unscreened += [recipe for recipe in plain if recipe.id in self._guessed]
             self._screened += len(chosen)
+            self._on = beats_chance(*self._worth(), STAYS if self._on else BEGINS)
             self.notes[:] = [self._account()]
 
     def _chosen(self, count: int) -> list[Recipe]:
@@ -126,9 +127,8 @@ class Course:
         correlation, count = self._worth()
         if not count:
             return "Screening has not begun: too few candidates are finished to guess others from."
-        on = beats_chance(correlation, count)
         return (
-            f"Screening is {'on' if on else 'off'}: guesses from the noise rank the latest {count} unscreened "
-            f"candidates with correlation {correlation:.2f}, {'' if on else 'no '}better than chance. "
+            f"Screening is {'on' if self._on else 'off'}: guesses from the noise rank the latest {count} unscreened "
+            f"candidates with correlation {correlation:.2f}, {'' if self._on else 'not surely '}better than chance. "
             f"{self._screened} candidates were chosen by it."
         )

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count, islice
 
+from ..archive import Entry
 from ..candidates import Gaussian, Neighbour
 from ..families import Families
 from ..lane import Lane
@@ -19,15 +20,15 @@ from .rounds import Plan, Rounds
 STOPS = {1 / 3: 0.6, 1 / 2: 0.8}
 """Shares of the steps after which x̂0 may be judged, and the correlation with final scores that is assumed of it."""
 ENOUGH = 0.5  # correlation of an x̂0 that is judged by
-LATEST = 16  # images of a way from which its gain is read
-FIRST = 6  # images' worth of evaluations spent on new noises before the best has children
-SHARE = 8  # each way has at least one evaluation in so many
+LATEST = 32  # images of a way from which its gain is read
+FIRST = 6  # images' worth of evaluations spent on new noises before the best has children; as many again where uncut
+SHARE = 12  # each way has at least one evaluation in so many
 CHECKED = 8  # images whose x̂0 is compared with their final scores before that alone decides what is finished
 
 
 @dataclass(frozen=True)
 class AutoSearch:
-    """One knob, the budget. Of three ways to go on, the one that gains most an evaluation by the finished images so far
+    """One knob, the budget. Of some ways to go on, the one that gains most an evaluation by the finished images so far
     has the next turn; none has less than its share.
 
     new noises     are denoised a little, and the best quarter by x̂0 is finished. Where x̂0 is judged, after 1/3 or 1/2
@@ -35,16 +36,17 @@ class AutoSearch:
                    there is none, noises are sampled whole, and so are the first few, as in random search.
     far children   of the best images of the best noises: a finished image is noised again, back to 1/3 of the steps,
                    and denoised anew.
-    near children  of the best image alone, from 1/2, 2/3 and 5/6 of the steps in turn. A best that was sampled whole
-                   is first denoised once more on the path, for the price of an image.
+    near children  of the best image alone, from 1/2, from 2/3 and from 5/6 of the steps: three ways. A best that was
+                   sampled whole is first denoised once more on the path, for the price of an image.
 
     width     noises begun in a round; a quarter of them in the first, half of them in the next
     children  images of a round of children
     measure   off: the ways take turns, and x̂0 is judged after 1/3 of the steps, whatever comes of it
 
     Where a sampler cannot be cut into steps, in loops, and for the rows of a batch, which would wait for each other
-    on their paths, all is sampled whole, and children are neighbours of a noise. The plan grows by rounds: with more
-    budget the same rounds come first, and only the last before the end may be smaller. Candidate 0 is sampled first.
+    on their paths, all is sampled whole, and children are neighbours of a noise, far and near ones. The plan grows by
+    rounds: with more budget the same rounds come first. What is too little for a round at the end goes into the first
+    of its images, and what is too little for these into cheaper ways. Candidate 0 is sampled first.
     """
 
     width: int = 12
@@ -71,23 +73,21 @@ class AutoSearch:
 class Way:
     """One way to go on, and what came of it.
 
-    backs   shares of the steps from which children are denoised anew, one a round in turn; none for new noises
+    back    share of the steps from which children are denoised anew; none for new noises
     cosine  between the noises of child and parent, where all is sampled whole
     parents how many images have children in a round
     made    finished images and their parents
     better  how many were better than their parent when they came
-    rounds  how many there were
     spent   evaluations of this row
     open    whether it has anything more to try
     """
 
     name: str
-    backs: tuple[float, ...] = ()
+    back: float | None = None
     cosine: float = 0.0
     parents: int = 1
     made: list[tuple[Recipe, Recipe | None]] = field(default_factory=list)
     better: int = 0
-    rounds: int = 0
     spent: int = 0
     open: bool = True
 
@@ -107,9 +107,11 @@ class Course:
         self._solved: set[str] = set()  # of the states that are held, those at hand
         self._ways = [
             Way("New noises"),
-            Way("Far children of the best", (1 / 3,), 0.8, settings.children),
-            Way("Near children of the best", (1 / 2, 2 / 3, 5 / 6), 0.95),
+            Way("Far children of the best", 1 / 3, 0.8, settings.children),
+            Way("Near children of the best", 1 / 2, 0.95),
         ]
+        if self._cut:  # late steps are cheap; a nearer noise costs as much as a far one
+            self._ways += [Way("Nearer children of the best", 2 / 3), Way("Nearest children of the best", 5 / 6)]
         self.held: list[Recipe] = []
         self.notes: list[str] = []
 
@@ -118,16 +120,13 @@ class Course:
             yield [self._lane.space.base]
         while way := self._next():
             asked: list[Recipe] = []
-            states = self._states()
-            for round_ in self._children(way) if way.backs else self._fresh(way):
+            states = [] if way.back is None else self._states()[: way.parents]
+            for round_ in self._fresh(way) if way.back is None else self._children(way):
                 asked += round_
                 yield round_
-            way.rounds += 1
             way.spent += sum(self._lane.archive.entry(recipe).nfe for recipe in asked)
             way.open = bool(asked)
-            self._solved |= {
-                state.id for state in (*asked, *(states[: min(way.parents, len(asked))] if way.backs else ()))
-            }
+            self._solved |= {state.id for state in (*asked, *states[: len(asked)])}
             self.held[:] = [*self._states(), *self._waiting]
             self._solved &= {state.id for state in self.held}
             self.notes[:] = self._account()
@@ -135,43 +134,57 @@ class Course:
     # --- which way
 
     def _next(self) -> Way | None:
-        """The way that has the next turn, of those that can be paid for; None where there is none."""
-        ways, fresh = [way for way in self._ways if way.open and self._size(way)[0]], self._ways[0]
-        if not ways:
-            return None
-        if self._cut and fresh in ways and fresh.spent < FIRST * self._lane.steps:
+        """The way that has the next turn, chosen as if there were no end, so that a larger budget goes on from here.
+        Only where that cannot be paid for it is another's; None where none can."""
+        ways = [way for way in self._ways if way.open]
+        while ways:
+            way = self._choice(ways)
+            if self._size(way)[0]:
+                return way
+            ways.remove(way)
+        return None
+
+    def _choice(self, ways: Sequence[Way]) -> Way:
+        fresh = self._ways[0]
+        if fresh in ways and self._begins(fresh):
             return fresh
         if not self._settings.measure:
             return min(ways, key=lambda way: way.spent)
-        starved = [way for way in ways if SHARE * way.spent <= sum(way.spent for way in self._ways)]
-        return starved[0] if starved else max(ways, key=self._gain)
+        spent, best = sum(way.spent for way in self._ways), self._lane.archive.best()
+        starved = [way for way in ways if SHARE * way.spent <= spent]
+        return starved[0] if starved else max(ways, key=lambda way: self._gain(way, best))
 
-    def _gain(self, way: Way) -> float:
+    def _begins(self, fresh: Way) -> bool:
+        """Whether there are too few images yet to have children of them."""
+        if self._cut:
+            return fresh.spent < FIRST * self._lane.path_cost(0, self._lane.steps)
+        return len(fresh.made) < 2 * FIRST
+
+    def _gain(self, way: Way, best: Entry | None) -> float:
         """What an evaluation spent on it is expected to raise the best score by."""
-        value, best = self._lane.archive.value, self._lane.archive.best()
         if not (best and way.made):
             return 0.0
-        made = [value(image) - (value(parent) if parent else 0) for image, parent in way.made[-LATEST:]]
-        bases = [value(parent) for parent in self._parents()[: way.parents]] if way.backs else [0.0]
-        gains = [exceeding([x + base - value(best.recipe) for x in made if not math.isnan(x)]) for base in bases]
+        values = self._lane.archive.values_of
+        images, elders = zip(*way.made[-LATEST:])
+        made, bases = values(images), [0.0]
+        if way.back:
+            made, bases = made - values(elders), values(self._parents()[: way.parents]).tolist()
+        top = values([best.recipe]).item()
+        gains = [exceeding([x + base - top for x in made.tolist() if not math.isnan(x)]) for base in bases]
         return sum(gains) / len(gains) * len(way.made) / way.spent
 
     def _size(self, way: Way) -> tuple[int, int]:
         """How many new noises, or children, its next round has, as many as can be paid for; and the stop where the
         noises are judged, or the place that the children are raised to."""
-        if not way.backs:
+        if way.back is None:
             return self._width()
         if not self._cut:
             return self._settings.children, 0
-        lane, turn = self._lane, way.rounds % len(way.backs)
-        again = [self._again(state) for state in self._states()[: way.parents]]
-        for back in way.backs[turn:] + way.backs[:turn]:
-            up = min(max(1, round(back * lane.steps)), lane.steps - 1)
-            each = lane.path_cost(up, lane.steps)
-            for n in range(self._settings.children, 0, -1):
-                if lane.affords(n * each + sum(again[:n])):
-                    return n, up
-        return 0, 0
+        lane, again = self._lane, [self._again(state) for state in self._states()[: way.parents]]
+        up = min(max(1, round(way.back * lane.steps)), lane.steps - 1)
+        each = lane.path_cost(up, lane.steps)
+        numbers = range(self._settings.children, 0, -1)
+        return next((n for n in numbers if lane.affords(n * each + sum(again[:n]))), 0), up
 
     # --- new noises
 
@@ -314,7 +327,7 @@ class Course:
             place, whole = f"judged after {self._judged()} steps", "sampled whole, since x̂0 says too little"
             notes.append(f"New noises are {place if self._judged() else whole}.")
         for way in filter(lambda way: way.made, self._ways):
-            so = f", {way.better} of them better than their parent" if way.backs else ""
+            so = f", {way.better} of them better than their parent" if way.back else ""
             notes.append(f"{way.name}: {len(way.made)} finished for {way.spent} evaluations{so}.")
         return notes
 

@@ -97,6 +97,8 @@ def analytic() -> list[Problem]:
     line, coarse, pair = projection(gaussian, 1, 1), projection(gaussian, 1, 2, (0, 2)), projection(gaussian, 2, 6, LOW)
     layout, texture, judged = projection(layouts, 1, 3), projection(textures, 1, 4), projection(layouts, 1, 7)
     six, noisy = peaks(projection(layouts, 4, 5)), mixture.clusters(16, LOW, flow=False)
+    both = projection(gaussian, 1, 9, LOW), projection(gaussian, 1, 10, HIGH)
+    twelve = projection(gaussian, 12, 11, LOW)
     return [
         _problem("linear", "one direction of the image, of all frequencies", gaussian, first(line)),
         _problem("low frequency", "one direction of the layout, 16 clusters", layouts, first(layout)),
@@ -107,6 +109,8 @@ def analytic() -> list[Problem]:
         _problem("predictable", "one direction of 16 coarse numbers, linear in the noise", gaussian, first(coarse)),
         _problem("unpredictable", "uncorrelated with any number of the noise", gaussian, waves(pair), 1.0),
         _problem("ε model", "as low frequency, under an ε model and the steps of Karras et al.", noisy, first(layout)),
+        _problem("balanced", "the lesser of one number of the layout and one of the texture", gaussian, lesser(*both)),
+        _problem("checklist", "how many of twelve questions are answered with yes", gaussian, yes(twelve), 12.0),
     ]
 
 
@@ -144,6 +148,15 @@ def peaks(plane: Numbers, count: int = 6, width: float = 1.0) -> Numbers:
     centres = radii * centres / centres.norm(dim=1, keepdim=True)
     heights = torch.linspace(1, 0.5, count).double()
     return lambda x: (heights * (-(torch.cdist(plane(x), centres) ** 2) / (2 * width**2)).exp()).max(1).values
+
+
+def lesser(*lines: Numbers) -> Numbers:
+    return lambda images: torch.cat([line(images) for line in lines], 1).min(1).values
+
+
+def yes(numbers: Numbers) -> Numbers:
+    """Whole; a question has three noes to a yes among plain images."""
+    return lambda images: (numbers(images) > 0.6745).sum(1).double()
 
 
 def waves(pair: Numbers) -> Numbers:

@@ -194,8 +194,9 @@ oracle, which is not, and after how many samples' worth each is where random sea
 
 *Where the limit is.* To judge x̂0 after a third of the steps takes {look} of {steps} evaluations. So a judge that \
 never erred would need {for_64:.0f} samples' worth to look at as many noises as the best of 64, and {for_128:.0f} for \
-the best of 128; earlier, x̂0 says too little here (*previews* above). Whatever is quicker than that comes from \
-children of the best. {brought}
+the best of 128. After an eighth of the steps a look takes {glance}: 16 samples' worth are {glances:.0f} of these, at \
+an x̂0 that says little here (*previews* above), and not one image. Whatever is quicker than that comes from children \
+of the best. {brought}
 {soonest}"""
 
 BROUGHT = """\
@@ -220,7 +221,8 @@ def _goal(problem: dict | None, brought: dict | None) -> str:
             lines.append([way if judge == "verifier" else "", judge, *means, *soon])
     steps = problem["steps"]
     look = round(steps * next(iter(STOPS))) + 1  # that to score x̂0 is one more
-    needs = {f"for_{n}": n * look / steps for n in (64, 128)}
+    glance = round(steps / 8) + 1
+    needs = {"glance": glance, "glances": 16 * steps / glance} | {f"for_{n}": n * look / steps for n in (64, 128)}
     facts = {"seeds": problem["seeds"], "samples": problem["samples"], "steps": steps, "look": look, **needs}
     random = {n: mean for n, (mean, *_) in zip(marks, problem["ways"][RANDOM]["score"])}
     facts |= {"brought": _brought(brought, random), "soonest": _soonest(problem.get("soonest"))}

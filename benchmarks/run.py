@@ -72,7 +72,7 @@ def measure_costs(options):
     return {"comfyui": find.version(comfyui), **costs.measure(comfyui, options.scratch, *size, say)}
 
 
-FEWER = ("predictable", "unpredictable", "ε model")
+FEWER = ("predictable", "unpredictable", "ε model", "balanced", "checklist")
 SEEDS = {"quick": (2, 2, 1), "table": (64, 16, 8), "full": (64, 64, 64)}
 """On the analytic problems, on those of FEWER, on Shapes World."""
 SAMPLES = {"quick": (16, 32), "table": (128, 32), "full": (128, 128)}

@@ -202,6 +202,7 @@ def test_results_are_written_in_words_and_as_a_picture(found, tmp_path):
     assert "--only family --quick`" in text
     assert "From 8 noises to 8 is 0.0, to 16 " in text and "| children from 2/3 |" in text
     assert "takes 6 of 16 evaluations" in text and "would need 24 samples' worth" in text
+    assert "a look takes 3: 16 samples' worth are 85 of these" in text
     assert all(f"| {way} |" in text for way in family.ways(16)) and "nan" not in text
     family_picture.draw(found[1], tmp_path / "family.png")
     assert (tmp_path / "family.png").stat().st_size > 10_000

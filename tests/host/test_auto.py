@@ -21,7 +21,7 @@ def auto(lab, images):
 @pytest.mark.parametrize("sampler_name", ["dpm_fast", "dpm_adaptive"])
 def test_a_sampler_that_cannot_be_stopped_samples_all_whole(lab, sampler_name):
     model, count = counted(lab.tiny.model)
-    model, run = lab.searched(auto(lab, 10), Level().verifier, model=model)
+    model, run = lab.searched(auto(lab, 16), Level().verifier, model=model)
     lab.ksampler(model, sampler_name=sampler_name)
     found = account(run)
     assert found.spent == count.evaluations

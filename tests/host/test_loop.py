@@ -58,10 +58,10 @@ def test_longer_than_a_chain(looped, images):
     "node", ["NS_ZeroOrderSearch", "NS_EvolutionarySearch", "NS_CoarseToFineSearch", "NS_AutoSearch"]
 )
 def test_noises_that_no_seed_draws(looped, node):
-    loop = looped(images=9, algorithm=node, by="noise")
+    loop = looped(images=16, algorithm=node, by="noise")
     value, noise, _, run = loop.run()
     found = account(run)
-    assert len(found.lanes[0]) == 9 and {line.recipe.draw for line in found.lanes[0]} - {"seed"}
+    assert len(found.lanes[0]) == 16 and {line.recipe.draw for line in found.lanes[0]} - {"seed"}
     assert torch.equal(noise.generate_noise(value), value["samples"])
     best = found.best().recipe
     assert best.draw == "seed" or "use End's noise" in found.notes[0]

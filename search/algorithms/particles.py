@@ -54,10 +54,10 @@ class ParticleSearch:
     renoise         share of the steps by which children are raised again by the forward kernel of the model, so
                     that they differ under any sampler (ours). A particle's first child goes on as it is.
 
-    The defaults are what did best on Gaussian mixtures; the published best, BFS, scores by "max", which lets the
-    first impression rule where blurred previews score well. Weights accumulate where there was no resampling.
-    There is none at the end: the archive keeps the best. A round is N fresh noises followed to the end; what it
-    costs at most must be affordable. Candidate 0 is sampled whole first.
+    On Gaussian mixtures SVDD and VASR did a little better than the defaults; the published best, BFS, scores by "max",
+    which lets the first impression rule where blurred previews score well. Weights accumulate where there was no
+    resampling. There is none at the end: the archive keeps the best. A round is N fresh noises followed to the end;
+    what it costs at most must be affordable. Candidate 0 is sampled whole first.
     """
 
     particles: int = 8

@@ -137,7 +137,7 @@ def arguments():
     as_written = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=as_written)
     parser.add_argument("--quick", action="store_true", help="a small run that only shows that everything works")
-    full = "the family on 64 seeds of every problem (five hours), not 8 or 16 of some (one)"
+    full = "the family on 64 seeds of every problem (six hours), not 8 or 16 of some (one)"
     parser.add_argument("--full", action="store_true", help=full)
     parser.add_argument("--prompts", metavar="N", type=int, help="held-out prompts (100)")
     parser.add_argument("--only", choices=PARTS, help="measure one part, keep the others' results")

@@ -115,8 +115,8 @@ class Ledger:
         solved, todo = set(), []
         for slot in slots:
             way = list(zip(*map(prefixes, slot), strict=True))
-            held = [all(place in self.states or place in solved for place in _places(state)) for state in way]
-            todo.append(way[len(way) - held[::-1].index(True) if any(held) else 0 :])
+            held = (all(place in self.states or place in solved for place in _places(state)) for state in way)
+            todo.append(way[max((n for n, there in enumerate(held, 1) if there), default=0) :])
             solved.update(place for state in todo[-1] for place in _places(state))
         return todo
 

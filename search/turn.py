@@ -43,12 +43,17 @@ def side_by_side(queues: Sequence[list[Recipe]], told: Sequence[int], ledger: Le
         queues[0].clear()
         return alone
     asking = [lane for lane, queue in enumerate(queues) if queue]
+    kinds = [[kind_of(recipe) for recipe in queue] for queue in queues]
     told, ahead, turns = list(told), ledger.copy(), []
     while asking and all(queues[lane] for lane in asking):
-        kinds = [[kind_of(recipe) for recipe in queue] for queue in queues]
         leader = min(asking, key=told.__getitem__)
         kind = max(kinds[leader], key=lambda kind: sum(kind in asked for asked in kinds))
-        own = [queue.pop(asked.index(kind)) if kind in asked else None for queue, asked in zip(queues, kinds)]
+        own: list[Recipe | None] = [None] * len(queues)
+        for lane, asked in enumerate(kinds):
+            if kind in asked:
+                place = asked.index(kind)
+                own[lane] = queues[lane].pop(place)
+                asked.pop(place)
         slot = [recipe or ahead.rider(lane, leader, own[leader]) for lane, recipe in enumerate(own)]
         turns.append(Turn(slot, [recipe is not None for recipe in own]))
         told = [n + goes_on for n, goes_on in zip(told, turns[-1].asking)]

@@ -16,6 +16,7 @@ from ..recipe import Recipe, SearchError, keyed_seed
 from ..trajectory import end_of
 from ..worth import exceeding
 from .rounds import Plan, Rounds
+from .stops import stop_at
 
 STOPS = {1 / 3: 0.6, 1 / 2: 0.8}
 """Shares of the steps after which x̂0 may be judged, and the correlation with final scores that is assumed of it."""
@@ -164,12 +165,11 @@ class Course:
         """What an evaluation spent on it is expected to raise the best score by."""
         if not (best and way.made):
             return 0.0
-        values = self._lane.archive.values_of
+        values, top = self._lane.archive.values_of, self._lane.archive.value(best.recipe)
         images, elders = zip(*way.made[-LATEST:])
         made, bases = values(images), [0.0]
         if way.back:
             made, bases = made - values(elders), values(self._parents()[: way.parents]).tolist()
-        top = values([best.recipe]).item()
         gains = [exceeding([x + base - top for x in made.tolist() if not math.isnan(x)]) for base in bases]
         return sum(gains) / len(gains) * len(way.made) / way.spent
 
@@ -181,7 +181,7 @@ class Course:
         if not self._cut:
             return self._settings.children, 0
         lane, again = self._lane, [self._again(state) for state in self._states()[: way.parents]]
-        up = min(max(1, round(way.back * lane.steps)), lane.steps - 1)
+        up = stop_at(way.back, lane.steps)
         each = lane.path_cost(up, lane.steps)
         numbers = range(self._settings.children, 0, -1)
         return next((n for n in numbers if lane.affords(n * each + sum(again[:n]))), 0), up

@@ -8,6 +8,7 @@ from ..candidates import Gaussian
 from ..lane import Lane
 from ..recipe import Recipe, SearchError, keyed_seed
 from .rounds import Plan, Rounds
+from .stops import evenly, schedule
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,7 @@ class BacktrackingSearch:
 
     def schedule(self, steps: int) -> list[int]:
         """Sigma indices of the stops, and the end."""
-        if steps < 2:
-            raise SearchError(
-                f"Backtracking Search needs at least 2 sampling steps to stop between, and the sampler takes {steps}: "
-                "raise steps, or use Random Search."
-            )
-        shares = (n / (self.stops + 1) for n in range(1, self.stops + 1))
-        return sorted({min(max(1, round(share * steps)), steps - 1) for share in shares}) + [steps]
+        return schedule(self.name, evenly(self.stops), steps)
 
     def least(self, lane: Lane) -> int:
         """Evaluations per row of one image without a second thought."""

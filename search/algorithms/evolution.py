@@ -16,6 +16,7 @@ from ..lane import Lane
 from ..recipe import Recipe, SearchError, keyed_seed
 from ..trajectory import end_of, prefixes
 from .rounds import Plan, Rounds
+from .stops import stop_at
 
 POOL = 4  # times the elites: the best among which diverse ones are chosen
 
@@ -78,7 +79,7 @@ class EvolutionarySearch:
                 f"Evolutionary Search: mid_path needs at least 2 sampling steps, and the sampler takes {steps}: raise "
                 "steps, or clear mid_path."
             )
-        return sorted({min(max(1, round(share * steps)), steps - 1) for share in self.mid_path})
+        return sorted({stop_at(share, steps) for share in self.mid_path})
 
     def least(self, lane: Lane) -> int:
         """Evaluations per row of one image in legs, where there are any."""

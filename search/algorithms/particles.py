@@ -17,6 +17,7 @@ from ..recipe import Recipe, SearchError, keyed_seed
 from ..trajectory import end_of, prefixes
 from .resample import RESAMPLERS
 from .rounds import Plan, Rounds
+from .stops import evenly, schedule
 
 PRESETS = {
     "BFS": {"tempering": "increasing", "score": "max", "resampler": "ssp"},  # arXiv 2505.23614, the best it found
@@ -88,13 +89,7 @@ class ParticleSearch:
 
     def schedule(self, steps: int) -> list[int]:
         """Sigma indices of the stops, and the end."""
-        if steps < 2:
-            raise SearchError(
-                f"Particle Search needs at least 2 sampling steps to stop between, and the sampler takes {steps}: "
-                "raise steps, or use Random Search."
-            )
-        shares = (n / (self.stops + 1) for n in range(1, self.stops + 1))
-        return sorted({min(max(1, round(share * steps)), steps - 1) for share in shares}) + [steps]
+        return schedule(self.name, evenly(self.stops), steps)
 
     def numbers(self, legs: int) -> list[int]:
         """Particles on each leg of the way, falling at equal ratios."""

@@ -9,6 +9,7 @@ from ..candidates import Gaussian
 from ..lane import Lane
 from ..recipe import SEEDS, Recipe, SearchError, keyed_seed
 from .rounds import Plan, Rounds
+from .stops import check_steps, stop_at
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,8 @@ class SearchOverPaths:
 
     def stops(self, steps: int) -> list[tuple[int, int, int]]:
         """(stop, up, down) for every branching: states at sigma index `stop` go up to `up`, down to `down`."""
-        if steps < 2:
-            raise SearchError(
-                f"Search over Paths needs at least 2 sampling steps to branch between, and the sampler takes {steps}: "
-                "raise steps, or use Random Search."
-            )
-        stop = min(max(1, round(self.first_stop * steps)), steps - 1)
+        check_steps(self.name, steps, "branch")
+        stop = stop_at(self.first_stop, steps)
         Δf = max(1, round(self.forward * steps))
         Δb = max(Δf + 1, round(self.backward * steps))
         plan = []

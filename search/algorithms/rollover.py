@@ -13,6 +13,7 @@ from ..places import Place, place_of
 from ..recipe import Recipe, SearchError, keyed_seed
 from ..variance_preserving import diffused, integral, published, raised, time_of
 from .rounds import Plan, Rounds
+from .stops import check_steps
 
 CONVERSIONS = {"none": None, "variance preserving": published, "strong variance preserving": integral}
 """∫₀ᵗ g² of the SDE that says how far children are raised."""
@@ -65,11 +66,7 @@ class RolloverSearch:
     def stops(self, lane: Lane) -> list[int]:
         """Sigma indices between the legs: one step, then equal shares (the nearest steps to them), and the end."""
         steps = lane.steps
-        if steps < 2:
-            raise SearchError(
-                f"Rollover Search needs at least 2 sampling steps to stop between, and the sampler takes {steps}: "
-                "raise steps, or use Random Search."
-            )
+        check_steps(self.name, steps)
         if not self._diffusion:
             return sorted({1, *(max(1, round(steps * n / self.legs)) for n in range(1, self.legs + 1)), steps})
         times = [time_of(s) for s in lane.noise]

@@ -80,8 +80,9 @@ class Course:
             yield plain + chosen
             self._unscreened += [recipe for recipe in plain if recipe.id in self._guessed]
             self._screened += len(chosen)
-            self._on = beats_chance(*self._worth(), STAYS if self._on else BEGINS)
-            self.notes[:] = [self._account()]
+            worth = self._worth()
+            self._on = beats_chance(*worth, STAYS if self._on else BEGINS)
+            self.notes[:] = [self._account(*worth)]
 
     def _chosen(self, count: int) -> list[Recipe]:
         """The best guesses among new noises and those passed over."""
@@ -123,8 +124,7 @@ class Course:
         pairs = [(self._guessed[recipe.id], score) for recipe, score in zip(latest, scores) if not math.isnan(score)]
         return (rank_correlation(*zip(*pairs)) if pairs else 0.0), len(pairs)
 
-    def _account(self) -> str:
-        correlation, count = self._worth()
+    def _account(self, correlation: float, count: int) -> str:
         if not count:
             return "Screening has not begun: too few candidates are finished to guess others from."
         return (

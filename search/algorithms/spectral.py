@@ -10,6 +10,7 @@ from ..candidates.spectral import coefficients
 from ..lane import Lane
 from ..recipe import Recipe, SearchError, keyed_seed
 from .rounds import Plan, Rounds
+from .stops import check_steps, stop_at
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,8 @@ class SpectralSearch:
             raise SearchError(f"Spectral Search: preview is {self.preview}; it is a share from 0 to 1.")
 
     def stop(self, steps: int) -> int:
-        if steps < 2:
-            raise SearchError(
-                f"Spectral Search needs at least 2 sampling steps to stop between, and the sampler takes {steps}: "
-                "raise steps, or use Random Search."
-            )
-        return min(max(1, round(self.preview * steps)), steps - 1)
+        check_steps(self.name, steps)
+        return stop_at(self.preview, steps)
 
     def least(self, lane: Lane) -> int:
         """Evaluations per row of one generation."""

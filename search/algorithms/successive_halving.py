@@ -9,6 +9,7 @@ from ..candidates import Gaussian
 from ..lane import Lane
 from ..recipe import Recipe, SearchError
 from .rounds import Plan, Rounds
+from .stops import schedule
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,8 @@ class SuccessiveHalving:
 
     def stops(self, steps: int) -> list[int]:
         """Sigma indices of the cuts, and the end."""
-        if steps < 2:
-            raise SearchError(
-                f"Successive Halving needs at least 2 sampling steps to stop between, and the sampler takes {steps}: "
-                "raise steps, or use Random Search."
-            )
         ratios = (self.first_stop ** ((self.cuts - n) / self.cuts) for n in range(self.cuts))
-        return sorted({min(max(1, round(ratio * steps)), steps - 1) for ratio in ratios}) + [steps]
+        return schedule(self.name, ratios, steps)
 
     def widths(self, cuts: int) -> list[int]:
         """Candidates that leave the start and each cut."""

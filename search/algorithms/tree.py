@@ -14,6 +14,7 @@ from ..candidates import Gaussian
 from ..lane import Lane
 from ..recipe import Recipe, SearchError, keyed_seed
 from .rounds import Plan, Rounds
+from .stops import evenly, schedule
 
 HELD = 64  # states held besides those under way; others are solved again when they are needed, and paid for
 
@@ -59,13 +60,7 @@ class TreeSearch:
 
     def schedule(self, steps: int) -> list[int]:
         """Sigma indices of the stops, and the end."""
-        if steps < 2:
-            raise SearchError(
-                f"Tree Search needs at least 2 sampling steps to stop between, and the sampler takes {steps}: "
-                "raise steps, or use Random Search."
-            )
-        shares = (n / (self.stops + 1) for n in range(1, self.stops + 1))
-        return sorted({min(max(1, round(share * steps)), steps - 1) for share in shares}) + [steps]
+        return schedule(self.name, evenly(self.stops), steps)
 
     def least(self, lane: Lane) -> int:
         """Evaluations per row of one rollout from a fresh noise."""

@@ -45,6 +45,7 @@ def test_it_searches_within_its_budget_and_its_winner_comes_again(lab, node, own
     best, _ = lab.custom(model=model, **settings)
     done = account(run)
     assert done.spent == count.evaluations <= 9 * 4 * rows
+    assert all(len(lane) > 3 for lane in done.lanes)
     finished = [sum(line.complete for line in lane) for lane in done.lanes]
     assert min(finished) > 2
     assert max(finished) <= 2 * min(finished)  # no row of the batch starves

@@ -31,6 +31,10 @@ CREATE TABLE IF NOT EXISTS latents (
     key TEXT NOT NULL, lane INTEGER NOT NULL, id TEXT NOT NULL, content BLOB NOT NULL,
     PRIMARY KEY (key, lane, id)
 );
+CREATE TABLE IF NOT EXISTS states (
+    key TEXT NOT NULL, lane INTEGER NOT NULL, id TEXT NOT NULL, content BLOB NOT NULL,
+    PRIMARY KEY (key, lane, id)
+);
 CREATE TABLE IF NOT EXISTS runs (key TEXT PRIMARY KEY, content TEXT NOT NULL);
 """
 
@@ -39,8 +43,8 @@ class History:
     """The file of all searches.
 
     path      made when it is not there, with its folder
-    megabytes bound on the file: the searches longest unused are forgotten first, and a latent that still
-              does not fit is not kept (it can be rendered again)
+    megabytes bound on the file: the states of the searches longest unused are forgotten first, then these searches,
+              and a latent that still does not fit is not kept (it can be rendered again)
 
     Raises SearchError where the file is no history.
     """
@@ -86,15 +90,23 @@ class History:
         )
         return (pages - free) * size
 
-    def make_room(self, but: str, more: int = 0) -> bool:
-        """Forget searches other than `but`, the longest unused first, until `more` bytes fit. Whether they do."""
+    def make_room(self, but: str, more: int = 0, states_alone: bool = False) -> bool:
+        """Forget what belongs to searches other than `but`, of the longest unused first, until `more` bytes fit.
+        Whether they do. States on the path go first, in the end those of `but` too.
+
+        states_alone  forget nothing else, and none of `but`
+        """
         while self.bytes_used() + more > self.megabytes * 2**20:
-            oldest = self.rows("SELECT key FROM searches WHERE key != ? ORDER BY used LIMIT 1", (but,))
-            if not oldest:
+            states = self.rows(
+                "SELECT key FROM searches WHERE key IN (SELECT key FROM states) AND key != ? ORDER BY used LIMIT 1",
+                (but if states_alone else "",),
+            )
+            whole = self.rows("SELECT key FROM searches WHERE key != ? ORDER BY used LIMIT 1", (but,))
+            if not states and (states_alone or not whole):
                 return False
             with self.changing(but) as db:
-                for table in ("candidates", "latents", "runs", "searches"):
-                    db.execute(f"DELETE FROM {table} WHERE key = ?", oldest[0])
+                for table in ("states",) if states else ("candidates", "latents", "runs", "searches"):
+                    db.execute(f"DELETE FROM {table} WHERE key = ?", (states or whole)[0])
         return True
 
     def rows(self, statement: str, values: Sequence = ()) -> list[tuple]:
@@ -129,10 +141,13 @@ def _patiently(act: Callable[[], object], seconds: float = 30) -> None:
 
 
 class SearchMemory:
-    """One search's earlier evaluations, the latents of its best, and the last account of its run."""
+    """One search's earlier evaluations, the latents of its best, the states it ended with, and the last account of its
+    run."""
 
     def __init__(self, history: History, key: str):
         self._history, self.key = history, key
+        self.latents = Shelf(history, key, "latents")
+        self.states = Shelf(history, key, "states")
 
     def recall(self, lane: int, recipe: Recipe) -> Result | None:
         found = self._history.rows(
@@ -149,24 +164,6 @@ class SearchMemory:
         with self._history.changing(self.key) as db:
             db.executemany("INSERT OR IGNORE INTO candidates VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
-    def put_latent(self, lane: int, id: str, content: bytes) -> None:
-        if self._history.make_room(self.key, len(content)):
-            with self._history.changing(self.key) as db:
-                db.execute("INSERT OR REPLACE INTO latents VALUES (?, ?, ?, ?)", (self.key, lane, id, content))
-
-    def latent(self, lane: int, id: str) -> bytes | None:
-        found = self._history.rows(
-            "SELECT content FROM latents WHERE key = ? AND lane = ? AND id = ?", (self.key, lane, id)
-        )
-        return found[0][0] if found else None
-
-    def drop_latents(self, gone: Iterable[tuple[int, str]]) -> None:
-        """Forget the latents of these (lane, id)."""
-        with self._history.changing(self.key) as db:
-            db.executemany(
-                "DELETE FROM latents WHERE key = ? AND lane = ? AND id = ?", [(self.key, *place) for place in gone]
-            )
-
     def put_run(self, content: str) -> None:
         """The account of the run, as text."""
         with self._history.changing(self.key) as db:
@@ -175,3 +172,35 @@ class SearchMemory:
     def run(self) -> str | None:
         found = self._history.rows("SELECT content FROM runs WHERE key = ?", (self.key,))
         return found[0][0] if found else None
+
+
+class Shelf:
+    """One search's tensors as bytes, by lane and recipe id: its latents, or its states on the path. States give way:
+    they push out nothing but states of other searches, since they can be solved again."""
+
+    def __init__(self, history: History, key: str, table: str):
+        self._history, self._key, self._table = history, key, table
+
+    def put(self, lane: int, id: str, content: bytes) -> None:
+        """Kept where it fits within the file's bound."""
+        if self._history.make_room(self._key, len(content), states_alone=self._table == "states"):
+            with self._history.changing(self._key) as db:
+                db.execute(f"INSERT OR REPLACE INTO {self._table} VALUES (?, ?, ?, ?)", (self._key, lane, id, content))
+
+    def get(self, lane: int, id: str) -> bytes | None:
+        found = self._history.rows(
+            f"SELECT content FROM {self._table} WHERE key = ? AND lane = ? AND id = ?", (self._key, lane, id)
+        )
+        return found[0][0] if found else None
+
+    def places(self) -> list[tuple[int, str]]:
+        """The (lane, id) of what is kept."""
+        return self._history.rows(f"SELECT lane, id FROM {self._table} WHERE key = ?", (self._key,))
+
+    def drop(self, gone: Iterable[tuple[int, str]]) -> None:
+        """Forget these (lane, id)."""
+        with self._history.changing(self._key) as db:
+            db.executemany(
+                f"DELETE FROM {self._table} WHERE key = ? AND lane = ? AND id = ?",
+                [(self._key, *place) for place in gone],
+            )

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from .archive import Archive, Entry
 from .budget import Budget
@@ -140,6 +141,7 @@ class _Run:
     observe: Callable[[Outcome], None]
     enough: Callable[[], bool]
     ledger: Ledger = field(default_factory=Ledger)
+    parting: dict[int, list[list[Recipe]]] = field(default_factory=dict)  # by stage
 
     @property
     def lanes(self) -> list[Lane]:
@@ -165,6 +167,8 @@ class _Run:
         def affords(cost: int) -> bool:
             stage.limit = limit()
             stage.short = stage.spent + cost * len(self.lanes) > stage.limit
+            if stage.short:
+                self._part(running)
             return not stage.short
 
         stage = Stage(block.algorithm.name, limit(), block.budget.seconds and block.budget.seconds + before.seconds)
@@ -216,13 +220,29 @@ class _Run:
             if was_busy and not asked:
                 search.tell()
         stage.notes = _notes([search for search, _ in running], stage)
-        alive = self.ledger.with_riders([search.alive for search, _ in running])
-        self.evaluator.keep([_kept(lane.archive, self.options.keep) for lane in self.lanes], alive)
-        self.ledger.keep(alive)
+        self._keep(running)
         self.observe(self.outcome)
         if len(told) == len(turns):
             return ""
         return ("stopped" if self.enough() else "time is up") if late() else "budget spent"
+
+    def _alive(self, running: Sequence) -> list[list[Recipe]]:
+        """For each lane the states that it or its riders may go on from."""
+        return self.ledger.with_riders([search.alive for search, _ in running])
+
+    def _part(self, running: Sequence) -> None:
+        """Where a block first cannot pay for what it wants, a larger budget goes another way: from what is alive now.
+        """
+        stage = len(self.outcome.stages)
+        if stage not in self.parting:
+            self.parting[stage] = self._alive(running)
+
+    def _keep(self, running: Sequence) -> None:
+        """Forget what this run needs no longer, nor one with a larger budget that goes on from it."""
+        alive = self._alive(running)
+        finished = [_kept(lane.archive, self.options.keep) for lane in self.lanes]
+        self.evaluator.keep(finished, [list(chain(*lane)) for lane in zip(alive, *self.parting.values())])
+        self.ledger.keep(alive)
 
     def _signs(self, recipe: Recipe) -> Sequence[int]:
         return self.lanes[0].archive.signs_of(is_finished(recipe, self.evaluator.steps))

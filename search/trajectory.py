@@ -7,8 +7,10 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Protocol
 
+import safetensors.torch
 import torch
 
+from .history import Shelf
 from .places import Place
 from .recipe import Recipe
 from .space import NoiseSpace
@@ -122,7 +124,31 @@ class Ledger:
 
 
 class Path(Ledger):
-    """The states of one search that are still needed, one row [1, ...] on the CPU for each (lane, recipe id)."""
+    """The states of one search that are still needed, one row [1, ...] on the CPU for each (lane, recipe id).
+
+    shelf  where earlier runs of the search left theirs, and `save` leaves these: a run goes on from there
+    """
+
+    def __init__(self, shelf: Shelf | None = None):
+        super().__init__()
+        self._shelf = shelf
+        for place in shelf.places() if shelf else ():
+            if content := shelf.get(*place):
+                self.states[place] = safetensors.torch.load(content)["state"]
+        self._ahead = set(self.states)  # those that this run has not come to yet
+
+    def keep(self, alive: Sequence[Sequence[Recipe]]) -> None:
+        wanted = self._at_hand(alive)
+        self._ahead -= wanted
+        self.states = {place: state for place, state in self.states.items() if place in wanted | self._ahead}
+
+    def save(self) -> None:
+        """Leave the states that are held now, and no others, for a later run."""
+        if self._shelf:
+            there = set(self._shelf.places())
+            self._shelf.drop(there - self.states.keys())
+            for place in self.states.keys() - there:
+                self._shelf.put(*place, safetensors.torch.save({"state": self.states[place]}))
 
     def solve(self, trajectory: Trajectory, space: NoiseSpace, slots: Sequence[Sequence[Recipe]], batch: int) -> None:
         """Bring every slot to the end of its moves. Called again after a failure, it goes on from there.

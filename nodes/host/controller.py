@@ -167,7 +167,8 @@ def _search(settings: Settings, call: SamplerCall) -> torch.Tensor:
     scorer = settings.scorer(prompts, standing.remind)
     progress = Progress(settings, call, scorer, key)
     batch = settings.batch or fitting_batch(call)
-    evaluator = HostEvaluator(call, space, scorer, latents, batch, progress.step)
+    shelf = memory.states if memory else None
+    evaluator = HostEvaluator(call, space, scorer, latents, batch, progress.step, shelf)
     names = fidelity.names(settings.verifier, settings.early)
     announced = estimate(settings.search, evaluator, call.rows)
     progress.announce(announced, evaluator, notes)
@@ -217,9 +218,8 @@ def _search(settings: Settings, call: SamplerCall) -> torch.Tensor:
             observe,
             progress.board.enough,
         )
-    except BaseException:  # cancelled, or failed: what is scored need not be sampled again when it goes on
-        latents.save()
-        raise
+    finally:  # finished, cancelled, or failed: what is scored need not be sampled again when it goes on
+        evaluator.save()
     _render_lost(evaluator, latents, outcome)
     run = observe(outcome)
     if now is not None:

@@ -11,9 +11,10 @@ import comfy.patcher_extension
 import torch
 from comfy.patcher_extension import WrappersMP
 
-from ...search import Recipe, Result, SearchError
+from ...search import NoiseSpace, Recipe, Result, SearchError
 from ...search.evaluation import Slot
 from ...search.glimpses import Glimpses, Glimpsing, steps_at
+from ...search.history import Shelf
 from ...search.places import Place
 from ...search.trajectory import Path, end_of, is_finished
 from . import samplers
@@ -23,6 +24,7 @@ from .scorer import Scorer
 from .trajectory import HostTrajectory
 
 COUNT = "noise_search.count"
+SAVED_EVERY = 60  # seconds: states are many, and the next run can solve again what a crash loses
 NOT_FINITE = "the sampler gave a latent that is not finite"
 
 
@@ -43,10 +45,19 @@ class Sampled:
 class HostEvaluator:
     """See `search/evaluation.py`. `counted` rows went through the guider, `forwards` through the network."""
 
-    def __init__(self, call: SamplerCall, space, scorer: Scorer, latents: Latents, batch: int, step: Callable):
+    def __init__(
+        self,
+        call: SamplerCall,
+        space: NoiseSpace,
+        scorer: Scorer,
+        latents: Latents,
+        batch: int,
+        step: Callable,
+        shelf: Shelf | None = None,
+    ):
         self._call, self._space, self._scorer, self._latents, self._step = call, space, scorer, latents, step
         self._kind = samplers.Kind(call.sampler)
-        self._path = Path()
+        self._path, self._saved = Path(shelf), time.monotonic()
         self._batch = batch if self._kind.batches and shares_calls(call) else 1
         self.counted = self.forwards = self.wasted = 0
         self.steps = len(call.sigmas) - 1
@@ -102,6 +113,14 @@ class HostEvaluator:
     def keep(self, finished: Sequence[Sequence[Recipe]], alive: Sequence[Sequence[Recipe]]) -> None:
         self._path.keep(alive)
         self._latents.keep({(lane, recipe.id) for lane, recipes in enumerate(finished) for recipe in recipes})
+        if time.monotonic() - self._saved > SAVED_EVERY:
+            self.save()
+
+    def save(self) -> None:
+        """Leave what is held on disk, for a run that goes on from this one."""
+        self._latents.save()
+        self._path.save()
+        self._saved = time.monotonic()
 
     def _sample_or_halve(self, slots: Sequence[Slot], enough: Callable[[int], bool]) -> list[Sampled]:
         """All slots, or the first of them: no more than half where memory did not suffice, no more than can be paid

@@ -23,7 +23,7 @@ class Latents:
     def get(self, lane: int, id: str) -> dict[str, torch.Tensor] | None:
         """{"latent", "x0"}, or None where it was not kept."""
         if (lane, id) not in self._held and self._memory is not None:
-            content = self._memory.latent(lane, id)
+            content = self._memory.latents.get(lane, id)
             if content is not None:
                 self._held[lane, id] = safetensors.torch.load(content)
         return self._held.get((lane, id))
@@ -35,7 +35,7 @@ class Latents:
         self.save()
         gone, self._wanted = (self._wanted | self._saved) - wanted, set(wanted)
         if self._memory is not None and gone:
-            self._memory.drop_latents(gone)
+            self._memory.latents.drop(gone)
         self._saved &= wanted
 
     def save(self) -> None:
@@ -45,5 +45,5 @@ class Latents:
         for (lane, id), pair in self._held.items():
             if (lane, id) not in self._saved:
                 content = safetensors.torch.save({name: t.contiguous() for name, t in pair.items()})
-                self._memory.put_latent(lane, id, content)
+                self._memory.latents.put(lane, id, content)
                 self._saved.add((lane, id))

@@ -34,7 +34,7 @@ class Values:
 
     def get(self, id: str) -> object | None:
         if id not in self._held:
-            content = self._memory.latent(0, id)
+            content = self._memory.latents.get(0, id)
             best, value = RECENT.get(self._key, ("", None))
             if content is not None:
                 self._held[id] = safetensors.torch.load(content)
@@ -53,9 +53,9 @@ class Values:
         for id in self._held.keys() - self._saved:
             if is_latent(self._held[id]) and all(isinstance(x, torch.Tensor) for x in self._held[id].values()):
                 content = {name: x.detach().cpu().contiguous() for name, x in self._held[id].items()}
-                self._memory.put_latent(0, id, safetensors.torch.save(content))
+                self._memory.latents.put(0, id, safetensors.torch.save(content))
             self._saved.add(id)
-        self._memory.drop_latents((0, id) for id in self._gone)
+        self._memory.latents.drop((0, id) for id in self._gone)
         self._saved &= self._wanted
         self._gone.clear()
 

@@ -17,7 +17,7 @@ def evaluated(history, key, n, size=0):
     memory = history.of(key)
     memory.record([(0, Recipe("seed", str(n)), Result((float(n),), 5, 0.1))])
     if size:
-        memory.put_latent(0, str(n), bytes(size))
+        memory.latents.put(0, str(n), bytes(size))
     return memory
 
 
@@ -47,10 +47,10 @@ def test_latents_and_the_account_are_kept_by_lane_and_id():
     with History(":memory:") as history:
         memory = history.of("k")
         for lane, id, content in [(0, "a", b"1"), (0, "b", b"2"), (1, "a", b"3")]:
-            memory.put_latent(lane, id, content)
-        memory.put_latent(0, "b", b"4")
-        memory.drop_latents([(0, "a"), (1, "never")])
-        assert [memory.latent(0, "a"), memory.latent(0, "b"), memory.latent(1, "a")] == [None, b"4", b"3"]
+            memory.latents.put(lane, id, content)
+        memory.latents.put(0, "b", b"4")
+        memory.latents.drop([(0, "a"), (1, "never")])
+        assert [memory.latents.get(*place) for place in [(0, "a"), (0, "b"), (1, "a")]] == [None, b"4", b"3"]
         assert memory.run() is None
         memory.put_run("one")
         memory.put_run("two")
@@ -76,7 +76,7 @@ def test_the_file_stays_within_its_bound(tmp_path):
         for n in range(30):
             evaluated(history, f"search {n}", n, 200_000)
             assert history.bytes_used() <= 2**20 + 50_000
-        assert history.of("search 29").latent(0, "29") is not None
+        assert history.of("search 29").latents.get(0, "29") is not None
     assert path.stat().st_size <= 2**20 + 50_000
 
 
@@ -85,11 +85,11 @@ def test_one_search_alone_keeps_to_the_bound_and_its_evaluations():
         memory = history.of("k")
         for n in range(30):
             memory.record([(0, Recipe("seed", str(n)), Result((float(n),), 5, 0.1))])
-            memory.put_latent(0, str(n), bytes(100_000))
+            memory.latents.put(0, str(n), bytes(100_000))
         assert history.bytes_used() <= 2**20 + 50_000
         assert all(memory.recall(0, Recipe("seed", str(n))) for n in range(30))
-        assert memory.latent(0, "0") is not None
-        assert memory.latent(0, "29") is None
+        assert memory.latents.get(0, "0") is not None
+        assert memory.latents.get(0, "29") is None
 
 
 def test_a_search_that_another_server_forgot_can_still_be_forgotten():
@@ -129,7 +129,7 @@ def _write(path, lane, count, gate):
         memory = history.of("shared")
         for n in range(count):
             memory.record([(lane, Recipe("seed", str(n)), Result((float(n),), 5, 0.1))])
-            memory.put_latent(lane, str(n), bytes(1000))
+            memory.latents.put(lane, str(n), bytes(1000))
             memory.put_run(str(n))
 
 
@@ -146,4 +146,4 @@ def test_processes_share_one_file_at_once(tmp_path):
         memory = history.of("shared")
         for lane in range(3):
             assert all(memory.recall(lane, Recipe("seed", str(n))).row == (n,) for n in range(40))
-            assert memory.latent(lane, "39") == bytes(1000)
+            assert memory.latents.get(lane, "39") == bytes(1000)

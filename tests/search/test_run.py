@@ -1,6 +1,5 @@
 """A whole search on the analytic world: what must hold whatever the algorithm, the scores and the budget."""
 
-import contextlib
 import itertools
 import math
 import sys
@@ -18,11 +17,9 @@ from noise_search.search.algorithms import (
     ZeroOrderSearch,
 )
 from noise_search.search.candidates import Gaussian, Neighbour, SeedList
-from noise_search.search.history import History
-from noise_search.search.lane import Lane
 from noise_search.search.plan import estimate
 
-from .worlds import Interrupted, World, archive_of, brightness, given_noise, scripted
+from .worlds import World, archive_of, brightness, given_noise, scripted
 
 driver = sys.modules["noise_search.search.run"]  # in the package, `run` is the function
 STEPS = 5
@@ -65,23 +62,27 @@ class Play:
         self, search, rows=1, reward=brightness, memory=None, archive=None, options=None, enough=None, **world
     ):
         self.space = NoiseSpace(given_noise(rows), 11)  # KSampler's noise for seed 11
-        self.world = World(self.space, reward, **({"steps": STEPS} | world))
+        shelf = memory.states if memory else None
+        self.world = World(self.space, reward, **({"steps": STEPS, "shelf": shelf} | world))
         self.search, self.seen, self.options = search, [], options or Options(keep=2)
         self.memory, self.archive = memory, archive or archive_of()
         self.enough = enough or (lambda: False)
         self.outcome = None
 
     def go(self):
-        self.outcome = run(
-            self.search,
-            self.world,
-            self.space,
-            self.archive,
-            self.options,
-            self.memory,
-            lambda outcome: self.seen.append([lane.archive.best() for lane in outcome.lanes]),
-            self.enough,
-        )
+        try:
+            self.outcome = run(
+                self.search,
+                self.world,
+                self.space,
+                self.archive,
+                self.options,
+                self.memory,
+                lambda outcome: self.seen.append([lane.archive.best() for lane in outcome.lanes]),
+                self.enough,
+            )
+        finally:
+            self.world.path.save()
         return self
 
     def go_if_affordable(self):
@@ -474,113 +475,6 @@ def test_when_nothing_has_a_score_there_is_no_winner():
     )
     with pytest.raises(SearchError, match="^Every candidate was left out"):
         play.go()
-
-
-# --- going on from the history
-
-
-@given(searches, alone_or_finite, sizes, st.integers(0, 60))
-@settings(max_examples=80, deadline=None)
-def test_going_on_after_an_interruption_equals_the_straight_run(search, rows_and_scores, sizes, stop_after):
-    rows, scores = rows_and_scores
-    assume(not math.isnan(scores[0]))
-    settings = {"rows": rows, "reward": scripted(scores), "options": Options(2, on_nan="exclude")}
-    straight = Play(search, **settings)
-    try:
-        straight.go_if_affordable()
-    except SearchError:
-        assume(False)
-    with History(":memory:") as history:
-        broken = Play(search, **settings, memory=history.of("k"), batches=lambda n: sizes[n % len(sizes)])
-        broken.world.stop_after = stop_after
-        try:
-            broken.go()
-        except Interrupted:
-            assert len(broken.world.scored) == stop_after
-        again = Play(search, **settings, memory=history.of("k")).go()
-    assert again.outcome.spent - again.outcome.recalled == again.world.counted <= estimate(search, again.world, rows)
-    whole = all(not recipe.moves for lane in straight.told for recipe, *_ in lane)
-    assert again.told == straight.told
-    assert again.stages == straight.stages
-    assert again.outcome.spent == straight.outcome.spent
-    assert again.world.counted <= straight.world.counted
-    if not any(map(math.isnan, scores)):  # what failed is tried again
-        assert not {tuple(s) for s in again.world.scored} & {tuple(s) for s in broken.world.scored}
-        assert len(again.world.scored) + len(broken.world.scored) == len(straight.world.scored)
-    if whole and not any(map(math.isnan, scores)):
-        assert again.outcome.recalled == len(broken.world.scored) * STEPS * rows  # and it computes only what is missing
-
-
-@given(searches, rows, scores_and_nan, st.integers(0, 60))
-@few
-def test_going_on_beside_a_row_that_failed_stays_within_the_budget(search, rows, scores, stop_after):
-    assume(not math.isnan(scores[0]))
-    settings = {"rows": rows, "reward": scripted(scores), "options": Options(2, on_nan="exclude")}
-    with History(":memory:") as history:
-        broken = Play(search, **settings, memory=history.of("k"))
-        broken.world.stop_after = stop_after
-        with contextlib.suppress(Interrupted, SearchError):
-            broken.go_if_affordable()
-        again = Play(search, **settings, memory=history.of("k"))
-        try:
-            again.go()
-        except SearchError:
-            assume(False)
-    assert again.outcome.spent - again.outcome.recalled == again.world.counted <= estimate(search, again.world, rows)
-
-
-@given(random_search | zero_order, rows, st.integers(1, 12))
-@few
-def test_twice_the_budget_computes_only_the_second_half(algorithm, rows, images):
-    with History(":memory:") as history:
-        first = Play(chain((algorithm, Budget(images=images))), rows, memory=history.of("k")).go()
-        twice = chain((algorithm, Budget(images=2 * images)))
-        second = Play(twice, rows, memory=history.of("k")).go()
-    assert second.told == Play(twice, rows).go().told
-    assert second.world.counted == second.outcome.spent - first.world.counted
-    assert second.outcome.recalled == first.outcome.spent
-
-
-@given(over_paths, rows)
-@few
-def test_paths_grow_by_whole_rounds(algorithm, rows):
-    least = algorithm.least(Lane(archive_of()(), None, STEPS))
-    once = Budget(evaluations=rows * (STEPS + least))
-    twice = Budget(evaluations=rows * (STEPS + 2 * least))
-    with History(":memory:") as history:
-        first = Play(chain((algorithm, once)), rows, memory=history.of("k")).go()
-        second = Play(chain((algorithm, twice)), rows, memory=history.of("k")).go()
-    assert [told[: len(part)] for told, part in zip(second.told, first.told)] == first.told
-    assert second.told == Play(chain((algorithm, twice)), rows).go().told
-    assert second.world.counted == second.outcome.spent - first.world.counted
-
-
-def test_a_finished_search_is_recalled_without_an_evaluation_even_when_its_cost_is_not_known():
-    search = chain((RandomSearch(), Budget(images=4)))
-    with History(":memory:") as history:
-        first = Play(search, memory=history.of("k")).go()
-        again = Play(search, memory=history.of("k"), whole=False).go()
-    assert again.world.counted == 0
-    assert again.told == first.told
-
-
-def test_a_failed_watch_is_remembered_and_a_failed_score_is_tried_again():
-    broken = {"12"}
-
-    def reward(latent, lane, recipe):
-        return [math.nan if recipe.seed in broken else 1.0, math.nan]
-
-    search = chain((RandomSearch(), Budget(images=4)))
-    settings = {"reward": reward, "archive": archive_of(signs=(1, 0)), "options": Options(on_nan="exclude")}
-    with History(":memory:") as history:
-        Play(search, memory=history.of("k"), **settings).go()
-        broken.clear()
-        again = Play(search, memory=history.of("k"), **settings).go()
-    assert [slot for [slot] in again.world.scored] == [again.asked[0][1]]
-    assert not any(e.excluded for e in again.outcome.lanes[0].archive.entries)
-
-
-# --- lanes out of step
 
 
 # --- memory

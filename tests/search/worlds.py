@@ -72,11 +72,14 @@ class World:
     batches    how many slots the n-th batch takes together
     whole      whether it knows the cost of a full sampling before the first
     stop_after raise Interrupted when this many slots have been scored
+    shelf      where an earlier run left its states
     """
 
-    def __init__(self, space, reward, steps=6, batches=lambda n: 4, whole=True, stop_after=math.inf, spread=0.3):
+    def __init__(
+        self, space, reward, steps=6, batches=lambda n: 4, whole=True, stop_after=math.inf, spread=0.3, shelf=None
+    ):
         self.space, self.reward, self.steps, self.batches = space, reward, steps, batches
-        self.stop_after, self.scored, self.path, self.latents = stop_after, [], Path(), {}
+        self.stop_after, self.scored, self.path, self.latents = stop_after, [], Path(shelf), {}
         self.whole = steps if whole else None
         means = torch.stack([torch.full(space.given.shape[1:], float(m)) for m in (-1, 1)])
         self.flow = Flow(Mixture(means, spread), straight(steps))

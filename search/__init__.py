@@ -4,9 +4,10 @@ from .account import Account
 from .archive import Archive, Entry
 from .budget import Budget
 from .evaluation import Evaluator, Result
+from .outcome import Outcome
 from .plan import Block, Options, Search
 from .recipe import Recipe, SearchError
-from .run import Outcome, run
+from .run import run
 from .space import NoiseSpace
 
 __all__ = [

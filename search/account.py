@@ -6,8 +6,8 @@ import json
 import math
 from dataclasses import asdict, dataclass, field
 
+from .outcome import Outcome
 from .recipe import Recipe
-from .run import Outcome
 
 
 @dataclass

@@ -16,8 +16,8 @@ import torch
 from comfy.patcher_extension import WrappersMP
 
 from ...search import Account, NoiseSpace, Options, Search, SearchError
+from ...search.outcome import Outcome
 from ...search.plan import check_absolute, estimate
-from ...search.run import Outcome
 from ...search.run import run as run_search
 from ...search.space import recognised_rows
 from ...verifiers.verifier import Verifier

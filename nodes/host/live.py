@@ -16,7 +16,7 @@ from itertools import zip_longest
 
 from PIL import Image
 
-from ...search.run import Outcome
+from ...search.outcome import Outcome
 from . import page
 from .context import Running
 

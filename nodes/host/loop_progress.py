@@ -7,7 +7,7 @@ import time
 
 import comfy.utils
 
-from ...search.run import Outcome
+from ...search.outcome import Outcome
 from .context import Running
 from .live import Board
 from .loop_values import Values, is_image

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ...search import Account, Archive, NoiseSpace, Options, Recipe, Result, Search, SearchError
+from ...search.outcome import Outcome
 from ...search.plan import estimate
-from ...search.run import Outcome, stepwise
+from ...search.run import stepwise
 from ...search.space import seeded_noise
 from . import context, expansion
 from .content_key import loop_key

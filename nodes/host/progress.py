@@ -10,7 +10,7 @@ import comfy.utils
 import torch
 from PIL import Image
 
-from ...search.run import Outcome
+from ...search.outcome import Outcome
 from . import context, page
 from .fidelity import names
 from .live import Board

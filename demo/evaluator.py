@@ -46,7 +46,7 @@ class WorldTrajectory:
     def start(self, noises: torch.Tensor) -> torch.Tensor:
         return noises * self.sigmas[0]
 
-    def advance(self, states: torch.Tensor, i: Place, j: int, seeds: Sequence[str] = ()) -> torch.Tensor:
+    def advance(self, states: torch.Tensor, i: Place, j: int, seeds: Sequence[int] = ()) -> torch.Tensor:
         for here, below in pairwise(descent(i, j)):
             σ, lower = at(self.sigmas, here), self.sigmas[below]
             x0 = self._denoise(states, σ)

@@ -65,7 +65,7 @@ class Glimpsing:
         states = self._inner.start(noises)
         return torch.stack([states, *[torch.full_like(states, torch.nan)] * len(self._glimpses.sigmas)], dim=1)
 
-    def advance(self, states: States, i: Place, j: int, seeds: Sequence[str]) -> States:
+    def advance(self, states: States, i: Place, j: int, seeds: Sequence[int]) -> States:
         self._glimpses.x0.clear()
         after = self._inner.advance(states[:, 0], i, j, seeds)
         carried = zip(self._glimpses.sigmas, states[:, 1:].unbind(1))

@@ -26,8 +26,9 @@ class Trajectory(Protocol):
     def start(self, noises: torch.Tensor) -> States:
         """Initial noises [n·B, ...] at sigma index 0."""
 
-    def advance(self, states: States, i: Place, j: int, seeds: Sequence[str]) -> States:
-        """Solve from place i down to sigma index j > i. `seeds`, one text a row, feed stochastic samplers."""
+    def advance(self, states: States, i: Place, j: int, seeds: Sequence[int]) -> States:
+        """Solve from place i down to sigma index j > i. `seeds`, one a row, feed stochastic samplers: on a noise's
+        first leg its own, so that to the end in one leg it gives the image that it gives when it is sampled whole."""
 
     def renoise(self, states: States, i: Place, j: Place, noises: torch.Tensor) -> States:
         """Raise the noise from place i up to j < i by the model family's forward kernel."""
@@ -176,7 +177,7 @@ class Path(Ledger):
         else:
             before = self.gather([_before(state) for state in group])
         if name == "advance":
-            after = trajectory.advance(before, i, j, [recipe.id for state in group for recipe in state])
+            after = trajectory.advance(before, i, j, [_seed(recipe) for state in group for recipe in state])
         else:
             noises = [space.rows_of([_injected(space, recipe.moves[-1]) for recipe in state]) for state in group]
             after = trajectory.renoise(before, i, j, torch.cat(noises))
@@ -188,6 +189,11 @@ class Path(Ledger):
 def kind_of(recipe: Recipe) -> tuple:
     """Its moves without their seeds: candidates of one kind can be moved together."""
     return tuple(move[:3] for move in recipe.moves)
+
+
+def _seed(state: Recipe) -> int:
+    """What its last leg draws from."""
+    return int(state.seed) if len(state.moves) == 1 else int(state.id, 16) % 2**63
 
 
 def _injected(space: NoiseSpace, move: tuple) -> Recipe:

@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 import comfy.model_sampling
 import comfy.samplers
 import torch
-from comfy.k_diffusion import sampling as k_diffusion
 
 from ...search.places import Place
-from .samplers import BROWNIAN, Kind, sigma_at, sigmas_between
+from .samplers import Kind, sigma_at, sigmas_between, stock_noise
 
 
 def raise_noise(model_sampling, x: torch.Tensor, σ, σ_up, ε: torch.Tensor) -> torch.Tensor:
@@ -46,12 +45,12 @@ class HostTrajectory:
         latent_image = self._latent_image[: len(noises)]
         return self._sampling.noise_scaling(self._sigmas[0], noises.clone(), latent_image, most)
 
-    def advance(self, states: torch.Tensor, i: Place, j: int, seeds: Sequence[str]) -> torch.Tensor:
+    def advance(self, states: torch.Tensor, i: Place, j: int, seeds: Sequence[int]) -> torch.Tensor:
         sigmas = sigmas_between(self._sampling, self._sigmas, i, j)
         states = states.to(self._latent_image.device)
         options = dict(self._sampler.extra_options)
         if self._kind.draws:
-            options["noise_sampler"] = self._streams(states, [int(seed, 16) for seed in seeds])
+            options["noise_sampler"] = stock_noise(self._kind, states, self._sigmas, seeds, len(self._handed))
 
         def callback(report):
             self._step(report["denoised"])
@@ -87,13 +86,3 @@ class HostTrajectory:
 
     def _arguments(self, rows: int) -> dict:
         return self._extra_args | {"denoise_mask": None if self._mask is None else self._mask[:rows]}
-
-    def _streams(self, states: torch.Tensor, seeds: list[int]):
-        """Each row draws its own noise, so that a candidate does not depend on what it is batched with."""
-        if self._kind.draws == "brownian":
-            sigmas = self._sigmas
-            low, high = sigmas[sigmas > 0].min(), sigmas.max()
-            seeds = [seed % 2**63 for seed in seeds]
-            return k_diffusion.BrownianTreeNoiseSampler(states, low, high, seed=seeds, cpu=BROWNIAN[self._kind.name])
-        streams = [k_diffusion.default_noise_sampler(states[:1], seed=seed) for seed in seeds]
-        return lambda sigma, sigma_next: torch.cat([stream(sigma, sigma_next) for stream in streams])

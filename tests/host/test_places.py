@@ -105,6 +105,23 @@ def test_shapes_world_goes_the_same_way_with_and_without_comfyui(shapes):
     assert close(replayed[0]["samples"], path.gather([[recipe]]))
 
 
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("sampler_name", ["euler", "euler_ancestral", "dpmpp_2m_sde", "dpmpp_sde", "sa_solver"])
+def test_a_noise_solved_in_one_leg_is_its_plain_image(lab, sampler_name, rows):
+    """Stochastic samplers too: children of the plain image come from that image, and from no other of its noise."""
+    from noise_search.nodes.host.noise import RecipeNoise
+
+    settings = {"latent": lab.latent(rows), "sampler_name": sampler_name, "steps": 4}
+    plain = lab.custom(**settings)[0]
+    recipes = (Recipe("seed", "7").then(("advance", 0, 4)),) * rows
+    noise = RecipeNoise(seeded_noise(plain, 7), recipes, (), "7")
+    replayed = lab.call(
+        "NS_SearchSampler", **lab.custom_inputs(noise=noise, **settings), search=lab.search(budget={"images": 1}),
+        verifier=Level().verifier,
+    )  # fmt: skip
+    assert close(replayed[0]["samples"], plain)
+
+
 CASES = {
     "image to image": (picture, {"denoise": 0.6}),
     "inpainting": (half_masked, {}),

@@ -12,7 +12,8 @@ def multinomial(w: torch.Tensor, n: int, generator: torch.Generator) -> list[int
     """n independent draws."""
     cumulative = w.cumsum(0) / w.sum()
     u = torch.rand(n, generator=generator, dtype=w.dtype)
-    drawn = torch.searchsorted(cumulative, u, right=True)
+    last = int(w.nonzero()[-1])  # rounded, the cumulative weights may end below a draw
+    drawn = torch.searchsorted(cumulative, u, right=True).clamp_max(last)
     return torch.bincount(drawn, minlength=len(w)).tolist()
 
 

@@ -308,6 +308,14 @@ def test_children_have_the_right_means_whatever_their_place(resampler, w):
     assert (off <= 4.5 * counts.std(0) / math.sqrt(draws) + 1e-9).all()
 
 
+def test_the_highest_draw_falls_to_the_last_that_has_weight(monkeypatch):
+    highest = 1 - 2**-24
+    monkeypatch.setattr(torch, "rand", lambda n, generator, dtype: torch.full((n,), highest, dtype=dtype))
+    w = torch.tensor([0.1] * 10 + [0.0])
+    assert (w.cumsum(0) / w.sum())[-1] <= highest  # rounding
+    assert RESAMPLERS["multinomial"](w, 3, dice()) == [0] * 9 + [3, 0]
+
+
 def test_ssp_counts_are_negatively_associated():
     w, generator = torch.full((5,), 0.2, dtype=torch.float64), dice()
     counts = torch.tensor([RESAMPLERS["ssp"](w, 2, generator) for _ in range(3000)]).double()

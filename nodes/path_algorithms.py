@@ -134,6 +134,19 @@ class ParticleSearchNode(io.ComfyNode):
                 tooltip="Particles at the last stop, as a share of those at the first. Below 1: many early, few late.",
             ),
             share("renoise", 0.05, "Steps by which children are noised again so that they differ, as a share."),
+            later=(
+                io.Float.Input(
+                    "diversity",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    round=0.001,
+                    optional=True,
+                    tooltip="How much it counts that images differ. 0: all may descend from one noise, however alike. "
+                    "0.5: at most half of them. 1: each has a noise of its own.",
+                ),
+            ),
         )
 
     @classmethod

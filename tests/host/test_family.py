@@ -30,6 +30,7 @@ def lab(comfy, tiny):
 @pytest.mark.parametrize(("node", "own", "rows", "sampler_name"), [
     *((node, own, 1, "euler") for node, own in FAMILY.items()),
     ("NS_ParticleSearch", FAMILY["NS_ParticleSearch"], 2, "euler_ancestral"),
+    ("NS_ParticleSearch", {"particles": 3, "stops": 2, "diversity": 0.5}, 2, "euler"),
     ("NS_RolloverSearch", FAMILY["NS_RolloverSearch"] | {"conversion": "variance preserving"}, 2, "euler_ancestral"),
     ("NS_RolloverSearch", FAMILY["NS_RolloverSearch"] | {"conversion": "strong variance preserving"}, 1, "dpmpp_2m"),
     ("NS_TreeSearch", FAMILY["NS_TreeSearch"], 2, "euler_ancestral"),

@@ -69,6 +69,7 @@ FAMILY = {
         resample_below=st.sampled_from([0.3, 1.0]),
         funnel=st.sampled_from([0.25, 1.0]),
         renoise=st.sampled_from([0.05, 0.5, 1.0]),
+        diversity=st.sampled_from([0.0, 0.5, 1.0]),
         candidates=generators,
     ),
     "rollover": st.builds(
@@ -644,6 +645,7 @@ def test_a_rollout_from_a_stop_pays_for_the_steps_below_it_alone():
             "Particle Search: score is 'best'; use current, difference, max.",
         ),
         (lambda: ParticleSearch(funnel=0), "Particle Search: funnel is 0; it is a share from 0 to 1."),
+        (lambda: ParticleSearch(diversity=2), "Particle Search: diversity is 2; it is a share from 0 to 1."),
         (lambda: RolloverSearch(quota=0), "Rollover Search: quota is 0; it must be at least 1."),
         (
             lambda: EvolutionarySearch(diversity=1.5),

@@ -37,8 +37,8 @@ from noise_search.search.space import seeded_noise
 from noise_search.search.trajectory import end_of
 
 from .test_algorithms import SEED, STEPS, Bench, seeds
-from .test_run import Interrupted, Play, alone_or_finite, budgets, chain, numbers, scores, sizes
-from .worlds import first, scripted, straight
+from .test_run import Play, alone_or_finite, budgets, chain, numbers, scores, sizes
+from .worlds import Interrupted, first, scripted, straight
 
 few = settings(max_examples=12, deadline=None)
 generators = st.sampled_from([Gaussian(), SeedList((3, 4, 5))])

@@ -14,8 +14,8 @@ from noise_search.search.history import History
 from noise_search.search.trajectory import end_of, is_finished
 
 from .test_family import FAMILY
-from .test_run import STEPS, Interrupted, Play, chain, scores, sizes
-from .worlds import brightness, scripted
+from .test_run import STEPS, Play, chain, scores, sizes
+from .worlds import Interrupted, brightness, scripted
 
 few = settings(max_examples=8, deadline=None)
 path_algorithms = pytest.mark.parametrize("name", ["halving", "particles", "rollover", "spectral", "backtracking"])

@@ -9,9 +9,9 @@ import torch
 
 def ranks(scores: Sequence[float]) -> torch.Tensor:
     """[n] ranks from 0, the lowest first; equals share the mean of theirs."""
-    x = torch.tensor(scores, dtype=torch.float64)
-    below, equal = (x[:, None] > x).sum(1), (x[:, None] == x).sum(1)
-    return below + (equal - 1) / 2
+    _, place, equal = torch.tensor(scores, dtype=torch.float64).unique(return_inverse=True, return_counts=True)
+    below = equal.cumsum(0) - equal
+    return (below + (equal - 1) / 2)[place]
 
 
 def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:

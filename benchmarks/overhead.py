@@ -45,11 +45,11 @@ class Free:
 
     def cost(self, slots: Sequence[Slot]) -> int:
         paths = [slot for slot in slots if slot[0].moves]
-        return self._path.cost(paths, STEPS, self.path_cost) + (len(slots) - len(paths)) * STEPS
+        return self._path.cost(paths, self.noise, self.path_cost) + (len(slots) - len(paths)) * STEPS
 
     def evaluate(self, slots: Sequence[Slot], enough: Callable[[], bool]) -> Iterator[list[Result]]:
         for slot in slots:
-            cost = self._path.costs([slot], STEPS, self.path_cost)[0] if slot[0].moves else STEPS
+            cost = self._path.costs([slot], self.noise, self.path_cost)[0] if slot[0].moves else STEPS
             self._look(slot)
             yield [Result((score(slot[0]),), cost, 0.0)]
 
@@ -72,13 +72,13 @@ class Still:
     def start(self, noises):
         return noises
 
-    def advance(self, states, i, j, seeds):
+    def advance(self, states, i, j, recipes):
         return states
 
     def renoise(self, states, i, j, noises):
         return states + noises
 
-    def preview(self, states, i):
+    def preview(self, states, i, recipes):
         return states
 
 

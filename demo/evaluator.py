@@ -46,7 +46,7 @@ class WorldTrajectory:
     def start(self, noises: torch.Tensor) -> torch.Tensor:
         return noises * self.sigmas[0]
 
-    def advance(self, states: torch.Tensor, i: Place, j: int, seeds: Sequence[int] = ()) -> torch.Tensor:
+    def advance(self, states: torch.Tensor, i: Place, j: int, recipes: Sequence[Recipe] = ()) -> torch.Tensor:
         for here, below in pairwise(descent(i, j)):
             σ, lower = at(self.sigmas, here), self.sigmas[below]
             x0 = self._denoise(states, σ)
@@ -60,7 +60,7 @@ class WorldTrajectory:
         a = self.world.signal(σ_up) / self.world.signal(σ)
         return a * states + (σ_up**2 - a**2 * σ**2).sqrt() * noises
 
-    def preview(self, states: torch.Tensor, i: Place) -> torch.Tensor:
+    def preview(self, states: torch.Tensor, i: Place, recipes: Sequence[Recipe] = ()) -> torch.Tensor:
         σ = at(self.sigmas, i)
         return states if σ == 0 else self._denoise(states, σ)
 
@@ -123,7 +123,7 @@ class WorldEvaluator:
 
     def cost(self, slots: Sequence[Slot]) -> int:
         paths = [slot for slot in slots if slot[0].moves]
-        along = self._path.cost(paths, self.steps, self.path_cost)
+        along = self._path.cost(paths, self.noise, self.path_cost)
         return self.space.rows * (along + (len(slots) - len(paths)) * self.steps)
 
     def evaluate(self, slots: Sequence[Slot], enough: Callable[[], bool]) -> Iterator[list[Result]]:
@@ -153,7 +153,7 @@ class WorldEvaluator:
         began = time.perf_counter()
         costs, states = self._paths(slots) if slots[0][0].moves else self._whole(slots)
         end = end_of(slots[0][0]) if slots[0][0].moves else self.steps
-        finals = self._trajectory.preview(states, end)
+        finals = self._trajectory.preview(states, end, ())
         earlier = {level: self.world.decode(x0) for level, x0 in self._trajectory.seen(states).items()}
         prompts = self.prompts * len(slots)
         rows = self.verifier.measure(self.world.decode(finals), prompts, earlier=earlier).tolist()
@@ -173,6 +173,6 @@ class WorldEvaluator:
         return [self.steps] * len(slots), states
 
     def _paths(self, slots: Sequence[Slot]) -> tuple[list[int], torch.Tensor]:
-        costs = self._path.costs(slots, self.steps, self.path_cost)
+        costs = self._path.costs(slots, self.noise, self.path_cost)
         self._path.solve(self._trajectory, self.space, slots, self._together)
         return costs, self._path.gather(slots)

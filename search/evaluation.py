@@ -40,7 +40,8 @@ class Evaluator(Protocol):
     whole  guided evaluations per row of one full sampling; None where only a first sampling can tell
 
     An evaluator may also count, as `wasted`, evaluations of latent rows that a failed allocation lost. They
-    are spent, and no candidate's.
+    are spent, and no candidate's. One whose states outlive the run may also `leave(alive)` some for a run with more
+    budget, which goes another way from there.
     """
 
     steps: int

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from .places import Place
-from .recipe import SearchError
+from .recipe import Recipe, SearchError
 from .trajectory import States, Trajectory
 
 
@@ -65,9 +65,9 @@ class Glimpsing:
         states = self._inner.start(noises)
         return torch.stack([states, *[torch.full_like(states, torch.nan)] * len(self._glimpses.sigmas)], dim=1)
 
-    def advance(self, states: States, i: Place, j: int, seeds: Sequence[int]) -> States:
+    def advance(self, states: States, i: Place, j: int, recipes: Sequence[Recipe]) -> States:
         self._glimpses.x0.clear()
-        after = self._inner.advance(states[:, 0], i, j, seeds)
+        after = self._inner.advance(states[:, 0], i, j, recipes)
         carried = zip(self._glimpses.sigmas, states[:, 1:].unbind(1))
         seen = [self._glimpses.x0.get(level, x0).to(after) for level, x0 in carried]
         return torch.stack([after, *seen], dim=1)
@@ -76,8 +76,13 @@ class Glimpsing:
         after = self._inner.renoise(states[:, 0], i, j, noises)
         return torch.cat([after[:, None], states[:, 1:].to(after)], dim=1)
 
-    def preview(self, states: States, i: Place) -> torch.Tensor:
-        return self._inner.preview(states[:, 0], i)
+    def preview(self, states: States, i: Place, recipes: Sequence[Recipe]) -> torch.Tensor:
+        return self._inner.preview(states[:, 0], i, recipes)
+
+    @staticmethod
+    def sound(states: States) -> bool:
+        """Whether they are finite, whatever was seen on their way."""
+        return bool(states[:, 0].isfinite().all())
 
     def seen(self, states: States) -> dict[float, torch.Tensor]:
         """level -> x̂0 [n·B, ...]."""

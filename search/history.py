@@ -59,6 +59,7 @@ class History:
             _patiently(lambda: self._db.execute("PRAGMA journal_mode=WAL"))
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._db.executescript(SCHEMA)
+            self._db.execute("DELETE FROM states WHERE key NOT IN (SELECT key FROM searches)")
         except sqlite3.DatabaseError as error:
             self._db.close()
             if isinstance(error, sqlite3.OperationalError):
@@ -96,6 +97,8 @@ class History:
 
         states_alone  forget nothing else, and none of `but`
         """
+        if more > self.megabytes * 2**20:
+            return False
         while self.bytes_used() + more > self.megabytes * 2**20:
             states = self.rows(
                 "SELECT key FROM searches WHERE key IN (SELECT key FROM states) AND key != ? ORDER BY used LIMIT 1",

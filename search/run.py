@@ -9,7 +9,6 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 
 from .archive import Archive, Entry
 from .budget import Budget
@@ -102,7 +101,7 @@ class _Run:
     observe: Callable[[Outcome], None]
     enough: Callable[[], bool]
     ledger: Ledger = field(default_factory=Ledger)
-    parting: dict[int, list[list[Recipe]]] = field(default_factory=dict)  # by stage
+    _parted: int = 0  # stages
 
     @property
     def lanes(self) -> list[Lane]:
@@ -142,6 +141,7 @@ class _Run:
             why = yield from self._generation(running, block, stage, late)
             stage.limit = limit()
             stage.ended = self._end(stage, block.budget, late) or why
+        self._part(running)
         stage.seconds = stage.seconds and max(0.0, stage.seconds - (time.monotonic() - began))
 
     def _generation(
@@ -192,17 +192,15 @@ class _Run:
         return self.ledger.with_riders([search.alive for search, _ in running])
 
     def _part(self, running: Sequence) -> None:
-        """Where a block first cannot pay for what it wants, a larger budget goes another way: from what is alive now.
-        """
-        stage = len(self.outcome.stages)
-        if stage not in self.parting:
-            self.parting[stage] = self._alive(running)
+        """Where a block first cannot pay for what it wants, or else where it ends, a run with more budget goes another
+        way: from what is alive now."""
+        if self._parted < len(self.outcome.stages) and hasattr(self.evaluator, "leave"):
+            self._parted = len(self.outcome.stages)
+            self.evaluator.leave(self._alive(running))
 
     def _keep(self, running: Sequence) -> None:
-        """Forget what this run needs no longer, nor one with a larger budget that goes on from it."""
         alive = self._alive(running)
-        finished = [_kept(lane.archive, self.options.keep) for lane in self.lanes]
-        self.evaluator.keep(finished, [list(chain(*lane)) for lane in zip(alive, *self.parting.values())])
+        self.evaluator.keep([_kept(lane.archive, self.options.keep) for lane in self.lanes], alive)
         self.ledger.keep(alive)
 
     def _signs(self, recipe: Recipe) -> Sequence[int]:

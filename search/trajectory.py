@@ -26,15 +26,16 @@ class Trajectory(Protocol):
     def start(self, noises: torch.Tensor) -> States:
         """Initial noises [n·B, ...] at sigma index 0."""
 
-    def advance(self, states: States, i: Place, j: int, seeds: Sequence[int]) -> States:
-        """Solve from place i down to sigma index j > i. `seeds`, one a row, feed stochastic samplers: on a noise's
-        first leg its own, so that to the end in one leg it gives the image that it gives when it is sampled whole."""
+    def advance(self, states: States, i: Place, j: int, recipes: Sequence[Recipe]) -> States:
+        """Solve from place i down to sigma index j > i. recipes: what the rows become, by which a stochastic sampler
+        and the outside of a mask are drawn, so that a noise solved to the end in one leg is the image that it is when
+        it is sampled whole."""
 
     def renoise(self, states: States, i: Place, j: Place, noises: torch.Tensor) -> States:
         """Raise the noise from place i up to j < i by the model family's forward kernel."""
 
-    def preview(self, states: States, i: Place) -> torch.Tensor:
-        """x̂0 [n·B, ...]: one more evaluation, or none where sigma is 0."""
+    def preview(self, states: States, i: Place, recipes: Sequence[Recipe]) -> torch.Tensor:
+        """x̂0 [n·B, ...]: one more evaluation, or none where sigma is 0. recipes: what the rows are."""
 
 
 def end_of(recipe: Recipe) -> Place:
@@ -51,6 +52,11 @@ def is_finished(recipe: Recipe, steps: int) -> bool:
 def prefixes(recipe: Recipe) -> tuple[Recipe, ...]:
     """The states it passes through, its initial noise left out, itself last."""
     return (*prefixes(replace(recipe, moves=recipe.moves[:-1])), recipe) if recipe.moves else ()
+
+
+def seed_of(state: Recipe) -> int:
+    """What its last leg draws from: a noise's first leg from its own seed."""
+    return int(state.seed) if len(state.moves) == 1 else int(state.id, 16) % 2**63
 
 
 class Ledger:
@@ -93,17 +99,26 @@ class Ledger:
         """The states to compute before all slots stand where they end, each once, in order."""
         return [state for states in self._missing(slots) for state in states]
 
-    def costs(self, slots: Sequence[Sequence[Recipe]], steps: int, path_cost: Callable[[Place, int], int]) -> list[int]:
-        """Evaluations per row that following and previewing each slot takes; the first to need a state pays."""
+    def costs(
+        self, slots: Sequence[Sequence[Recipe]], noise: Sequence[float], path_cost: Callable[[Place, int], int]
+    ) -> list[int]:
+        """Evaluations per row that following and previewing each slot takes; the first to need a state pays.
+
+        noise  its share at each of the steps + 1 sigmas: what ends with some needs its x̂0 too
+        """
+        steps = len(noise) - 1
         solved = [
             sum(path_cost(i, j) for name, i, j, *_ in (state[0].moves[-1] for state in states) if name == "advance")
             for states in self._missing(slots)
         ]
-        return [cost + (end_of(slot[0]) < steps) for cost, slot in zip(solved, slots, strict=True)]
+        noisy = [end_of(slot[0]) < steps or noise[-1] > 0 for slot in slots]
+        return [cost + one for cost, one in zip(solved, noisy, strict=True)]
 
-    def cost(self, slots: Sequence[Sequence[Recipe]], steps: int, path_cost: Callable[[Place, int], int]) -> int:
+    def cost(
+        self, slots: Sequence[Sequence[Recipe]], noise: Sequence[float], path_cost: Callable[[Place, int], int]
+    ) -> int:
         """Evaluations per row that following and previewing these slots takes."""
-        return sum(self.costs(slots, steps, path_cost))
+        return sum(self.costs(slots, noise, path_cost))
 
     def _at_hand(self, alive: Sequence[Sequence[Recipe]]) -> set[tuple[int, str]]:
         """The places of these states, or of the last at hand on the way there."""
@@ -128,28 +143,47 @@ class Path(Ledger):
     """The states of one search that are still needed, one row [1, ...] on the CPU for each (lane, recipe id).
 
     shelf  where earlier runs of the search left theirs, and `save` leaves these: a run goes on from there
+    sound  whether a state is fit to go on from
     """
 
-    def __init__(self, shelf: Shelf | None = None):
+    def __init__(
+        self,
+        shelf: Shelf | None = None,
+        sound: Callable[[torch.Tensor], bool] = lambda state: bool(state.isfinite().all()),
+    ):
         super().__init__()
-        self._shelf = shelf
+        self._shelf, self._sound, self._solved = shelf, sound, False
         for place in shelf.places() if shelf else ():
             if content := shelf.get(*place):
                 self.states[place] = safetensors.torch.load(content)["state"]
         self._ahead = set(self.states)  # those that this run has not come to yet
+        self._aside: dict[tuple[int, str], torch.Tensor] = {}
 
     def keep(self, alive: Sequence[Sequence[Recipe]]) -> None:
         wanted = self._at_hand(alive)
         self._ahead -= wanted
         self.states = {place: state for place, state in self.states.items() if place in wanted | self._ahead}
 
-    def save(self) -> None:
-        """Leave the states that are held now, and no others, for a later run."""
+    def leave(self, alive: Sequence[Sequence[Recipe]]) -> None:
+        """Set aside what is alive now for a later run with more budget. This run does not go on from there."""
         if self._shelf:
-            there = set(self._shelf.places())
-            self._shelf.drop(there - self.states.keys())
-            for place in self.states.keys() - there:
-                self._shelf.put(*place, safetensors.torch.save({"state": self.states[place]}))
+            self._aside |= {place: self.states[place] for place in self._at_hand(alive)}
+
+    def save(self, over: bool = False) -> None:
+        """Leave what is held now or set aside, and nothing else, for a later run.
+
+        over  the run came to its end: what it found on the shelf and did not come to was tried with the last of a
+              smaller budget, and goes; but where it solved nothing, an earlier run had come further
+        """
+        if not self._shelf:
+            return
+        passed = self._ahead if over and self._solved else ()
+        states = {place: state for place, state in (self.states | self._aside).items() if place not in passed}
+        there = set(self._shelf.places())
+        self._shelf.drop(there - states.keys())
+        for place in states.keys() - there:
+            if self._sound(states[place]):
+                self._shelf.put(*place, safetensors.torch.save({"state": states[place]}))
 
     def solve(self, trajectory: Trajectory, space: NoiseSpace, slots: Sequence[Sequence[Recipe]], batch: int) -> None:
         """Bring every slot to the end of its moves. Called again after a failure, it goes on from there.
@@ -172,12 +206,13 @@ class Path(Ledger):
 
     def _move(self, trajectory: Trajectory, space: NoiseSpace, group: Sequence[Sequence[Recipe]]) -> None:
         name, i, j, *_ = group[0][0].moves[-1]
+        self._solved = True
         if len(group[0][0].moves) == 1:
             before = trajectory.start(torch.cat([space.rows_of(state) for state in group]))
         else:
             before = self.gather([_before(state) for state in group])
         if name == "advance":
-            after = trajectory.advance(before, i, j, [_seed(recipe) for state in group for recipe in state])
+            after = trajectory.advance(before, i, j, [recipe for state in group for recipe in state])
         else:
             noises = [space.rows_of([_injected(space, recipe.moves[-1]) for recipe in state]) for state in group]
             after = trajectory.renoise(before, i, j, torch.cat(noises))
@@ -189,11 +224,6 @@ class Path(Ledger):
 def kind_of(recipe: Recipe) -> tuple:
     """Its moves without their seeds: candidates of one kind can be moved together."""
     return tuple(move[:3] for move in recipe.moves)
-
-
-def _seed(state: Recipe) -> int:
-    """What its last leg draws from."""
-    return int(state.seed) if len(state.moves) == 1 else int(state.id, 16) % 2**63
 
 
 def _injected(space: NoiseSpace, move: tuple) -> Recipe:

@@ -81,7 +81,7 @@ def price(turns: Sequence[Turn], ledger: Ledger, evaluator: Evaluator, whole: in
     """
     rows = len(turns[0].slot)
     paths = [turn for turn in turns if turn.slot[0].moves]
-    alone = dict(zip(map(id, paths), ledger.costs([t.slot for t in paths], evaluator.steps, evaluator.path_cost)))
+    alone = dict(zip(map(id, paths), ledger.costs([t.slot for t in paths], evaluator.noise, evaluator.path_cost)))
     new: list[Slot] = []
     before = 0
     for turn in turns:

@@ -14,6 +14,7 @@ import torch
 from .context import Running, link, upstream
 
 PACK_VERSION = "0.1.0"
+IMAGES = 2  # raised when the same recipe comes to give another image
 BUDGETS = ("NS_SearchBudget",)  # how much may be spent changes nothing of what was evaluated
 WITHOUT_EFFECT = {  # nor how long a person was waited for, nor how many candidates went through a loop at once
     ("NS_HumanPick", "time_limit"),
@@ -90,10 +91,10 @@ def graph_key(run: Running, id: str, known: dict | None = None, around: set[str]
     return known[place]
 
 
-def _versions() -> list[str]:
+def _versions() -> list:
     import comfyui_version
 
-    return [PACK_VERSION, comfyui_version.__version__, torch.__version__]
+    return [PACK_VERSION, IMAGES, comfyui_version.__version__, torch.__version__]
 
 
 def _tensor(tensor: torch.Tensor) -> list:

@@ -218,8 +218,10 @@ def _search(settings: Settings, call: SamplerCall) -> torch.Tensor:
             observe,
             progress.board.enough,
         )
-    finally:  # finished, cancelled, or failed: what is scored need not be sampled again when it goes on
+    except BaseException:  # cancelled, or failed: what is scored need not be sampled again when it goes on
         evaluator.save()
+        raise
+    evaluator.save(over=True)
     _render_lost(evaluator, latents, outcome)
     run = observe(outcome)
     if now is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,7 +59,7 @@ class HostEvaluator:
     ):
         self._call, self._space, self._scorer, self._latents, self._step = call, space, scorer, latents, step
         self._kind = samplers.Kind(call.sampler)
-        self._path, self._saved = Path(shelf), time.monotonic()
+        self._path, self._saved = Path(shelf, Glimpsing.sound), time.monotonic()
         self._batch = batch if self._kind.batches and shares_calls(call) else 1
         self.counted = self.forwards = self.wasted = 0
         self.steps = len(call.sigmas) - 1
@@ -80,13 +82,7 @@ class HostEvaluator:
     def cost(self, slots: Sequence[Slot]) -> int:
         paths = [slot for slot in slots if slot[0].moves]
         whole = (len(slots) - len(paths)) * (self.whole or self.steps)
-        return self._call.rows * (whole + sum(self._costs_on_path(paths)))
-
-    def _costs_on_path(self, slots: Sequence[Slot]) -> list[int]:
-        """Evaluations per row of each slot; one more where a sampling that ends with noise needs its x̂0."""
-        noisy = self._call.sigmas[-1] != 0
-        costs = self._path.costs(slots, self.steps, self.path_cost)
-        return [cost + int(noisy and end_of(slot[0]) == self.steps) for cost, slot in zip(costs, slots)]
+        return self._call.rows * (whole + self._path.cost(paths, self.noise, self.path_cost))
 
     def evaluate(self, slots: Sequence[Slot], enough: Callable[[], bool]) -> Iterator[list[Result]]:
         """Scores each batch where that moves no model to and fro, else all slots together."""
@@ -116,10 +112,16 @@ class HostEvaluator:
         if time.monotonic() - self._saved > SAVED_EVERY:
             self.save()
 
-    def save(self) -> None:
-        """Leave what is held on disk, for a run that goes on from this one."""
+    def leave(self, alive: Sequence[Sequence[Recipe]]) -> None:
+        self._path.leave(alive)
+
+    def save(self, over: bool = False) -> None:
+        """Leave what is held on disk, for a run that goes on from this one. over: this one came to its end."""
         self._latents.save()
-        self._path.save()
+        try:
+            self._path.save(over)
+        except sqlite3.Error as error:  # an image is worth more than states, which can be solved again
+            logging.warning("Noise Search: the history did not take what a larger budget would go on from: %s", error)
         self._saved = time.monotonic()
 
     def _sample_or_halve(self, slots: Sequence[Slot], enough: Callable[[int], bool]) -> list[Sampled]:
@@ -175,7 +177,7 @@ class HostEvaluator:
 
     def _paths(self, slots: Sequence[Slot]) -> list[Sampled]:
         """Bring states along the path, and predict x̂0 where they end."""
-        costs, began, n = self._costs_on_path(slots), time.perf_counter(), len(slots)
+        costs, began, n = self._path.costs(slots, self.noise, self.path_cost), time.perf_counter(), len(slots)
         segment = _Segment(self, slots, self._call)
         noise = repeat(self._call.noise, n)
         self._call.run(noise, n, segment, self._call.callback, self._call.seed)
@@ -269,14 +271,16 @@ class _Segment:
             extra_args,
             latent_image,
             denoise_mask,
-            self._call.noise,
+            evaluator._space.rows_of,
+            self._call.rows,
             evaluator._stepped,
         )
         trajectory = Glimpsing(trajectory, evaluator._glimpses)
         evaluator._path.solve(trajectory, evaluator._space, self._slots, n)
         carried = evaluator._path.gather(self._slots)
         end = end_of(self._slots[0][0])
-        x0, states, self.glimpses = trajectory.preview(carried, end), carried[:, 0], trajectory.seen(carried)
+        recipes = [recipe for slot in self._slots for recipe in slot]
+        x0, states, self.glimpses = trajectory.preview(carried, end, recipes), carried[:, 0], trajectory.seen(carried)
         model = model_wrap.inner_model
         finished = end == evaluator.steps
         done = model.model_sampling.inverse_noise_scaling(sigmas[-1], states.to(x0.device)) if finished else x0

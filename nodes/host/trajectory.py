@@ -8,7 +8,9 @@ import comfy.model_sampling
 import comfy.samplers
 import torch
 
+from ...search import Recipe
 from ...search.places import Place
+from ...search.trajectory import seed_of
 from .samplers import Kind, sigma_at, sigmas_between, stock_noise
 
 
@@ -28,14 +30,19 @@ class HostTrajectory:
     """The four verbs of `search/trajectory.py` on raw sampler states.
 
     Built inside `sampler.sample(...)`, where the model is loaded. latent_image and denoise_mask are those of
-    that call, [m·B, ...]; `handed` is the noise that the sampler was handed, [B, ...], which the region outside
-    the mask is noised with.
+    that call, [m·B, ...].
+
+    rows_of  draws the initial noises [B, ...] of B recipes: the region outside the mask is noised with them
+    rows     B
     """
 
-    def __init__(self, sampler, model_wrap, sigmas, extra_args, latent_image, denoise_mask, handed, step: Callable):
+    def __init__(
+        self, sampler, model_wrap, sigmas, extra_args, latent_image, denoise_mask, rows_of, rows: int, step: Callable
+    ):
         self._sampler, self._model, self._sigmas, self._step = sampler, model_wrap, sigmas, step
         self._extra_args = dict(extra_args)
-        self._latent_image, self._mask, self._handed = latent_image, denoise_mask, handed
+        self._latent_image, self._mask = latent_image, denoise_mask
+        self._rows_of, self._rows = rows_of, rows
         self._sampling = model_wrap.inner_model.model_sampling
         self._kind = Kind(sampler)
 
@@ -45,18 +52,19 @@ class HostTrajectory:
         latent_image = self._latent_image[: len(noises)]
         return self._sampling.noise_scaling(self._sigmas[0], noises.clone(), latent_image, most)
 
-    def advance(self, states: torch.Tensor, i: Place, j: int, seeds: Sequence[int]) -> torch.Tensor:
+    def advance(self, states: torch.Tensor, i: Place, j: int, recipes: Sequence[Recipe]) -> torch.Tensor:
         sigmas = sigmas_between(self._sampling, self._sigmas, i, j)
         states = states.to(self._latent_image.device)
         options = dict(self._sampler.extra_options)
         if self._kind.draws:
-            options["noise_sampler"] = stock_noise(self._kind, states, self._sigmas, seeds, len(self._handed))
+            seeds = [seed_of(recipe) for recipe in recipes]
+            options["noise_sampler"] = stock_noise(self._kind, states, self._sigmas, seeds, self._rows)
 
         def callback(report):
             self._step(report["denoised"])
 
         return self._sampler.sampler_function(
-            self._denoiser(len(states)),
+            self._denoiser(recipes),
             states,
             sigmas,
             extra_args=self._arguments(len(states)),
@@ -70,19 +78,29 @@ class HostTrajectory:
         σ, σ_up = (sigma_at(self._sampling, self._sigmas, place) for place in (i, j))
         return raise_noise(self._sampling, states.to(device), σ, σ_up, noises.to(device).clone())
 
-    def preview(self, states: torch.Tensor, i: Place) -> torch.Tensor:
+    def preview(self, states: torch.Tensor, i: Place, recipes: Sequence[Recipe]) -> torch.Tensor:
         states = states.to(self._latent_image.device)
         σ = sigma_at(self._sampling, self._sigmas, i)
         if σ == 0:
             return states
-        return self._denoiser(len(states))(states, σ * states.new_ones([len(states)]), **self._arguments(len(states)))
+        return self._denoiser(recipes)(states, σ * states.new_ones([len(states)]), **self._arguments(len(states)))
 
-    def _denoiser(self, rows: int):
+    def _denoiser(self, recipes: Sequence[Recipe]):
         model = comfy.samplers.KSamplerX0Inpaint(self._model, self._sigmas)
-        model.latent_image = self._latent_image[:rows]
-        copies = rows // len(self._handed)
-        model.noise = self._handed.repeat(copies, *[1] * (self._handed.ndim - 1)).to(self._latent_image.device)
+        model.latent_image = self._latent_image[: len(recipes)]
+        if self._mask is not None:
+            model.noise = self._outside(recipes).to(self._latent_image)
         return model
+
+    def _outside(self, recipes: Sequence[Recipe]) -> torch.Tensor:
+        """[n·B, ...] the noise outside the mask: what each noise has there when it is sampled whole."""
+        if not self._sampler.inpaint_options.get("random", False):
+            slots = [recipes[n : n + self._rows] for n in range(0, len(recipes), self._rows)]
+            return torch.cat([self._rows_of(slot) for slot in slots])
+        drawn, shape = {}, (self._rows, *self._latent_image.shape[1:])
+        for seed in {recipe.seed for recipe in recipes}:
+            drawn[seed] = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(int(seed) + 1))
+        return torch.stack([drawn[recipe.seed][n % self._rows] for n, recipe in enumerate(recipes)])
 
     def _arguments(self, rows: int) -> dict:
         return self._extra_args | {"denoise_mask": None if self._mask is None else self._mask[:rows]}

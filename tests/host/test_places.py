@@ -30,15 +30,15 @@ class Falling(Level):
         return -torch.arange(len(self.seen) - len(inputs), len(self.seen)).float()
 
 
-def picture(lab):
+def picture(lab, rows=1):
     draw = torch.Generator().manual_seed(1)
-    return {"samples": torch.randn(lab.latent()["samples"].shape, generator=draw)}
+    return {"samples": torch.randn(lab.latent(rows)["samples"].shape, generator=draw)}
 
 
 def half_masked(lab, rows=1):
     mask = torch.zeros(rows, 8, 8)
     mask[:, :, 4:] = 1
-    return lab.call("SetLatentNoiseMask", samples=picture(lab), mask=mask)[0]
+    return lab.call("SetLatentNoiseMask", samples=picture(lab, rows), mask=mask)[0]
 
 
 def test_it_is_what_stock_nodes_give_on_those_sigmas(lab):
@@ -106,12 +106,14 @@ def test_shapes_world_goes_the_same_way_with_and_without_comfyui(shapes):
 
 
 @pytest.mark.parametrize("rows", [1, 2])
-@pytest.mark.parametrize("sampler_name", ["euler", "euler_ancestral", "dpmpp_2m_sde", "dpmpp_sde", "sa_solver"])
-def test_a_noise_solved_in_one_leg_is_its_plain_image(lab, sampler_name, rows):
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("sampler_name", ["euler", "euler_ancestral", "dpmpp_2m_sde", "dpmpp_sde", "sa_solver", "ddim"])
+def test_a_noise_solved_in_one_leg_is_its_plain_image(lab, sampler_name, masked, rows):
     """Stochastic samplers too: children of the plain image come from that image, and from no other of its noise."""
     from noise_search.nodes.host.noise import RecipeNoise
 
-    settings = {"latent": lab.latent(rows), "sampler_name": sampler_name, "steps": 4}
+    latent = half_masked(lab, rows) if masked else lab.latent(rows)
+    settings = {"latent": latent, "sampler_name": sampler_name, "steps": 4}
     plain = lab.custom(**settings)[0]
     recipes = (Recipe("seed", "7").then(("advance", 0, 4)),) * rows
     noise = RecipeNoise(seeded_noise(plain, 7), recipes, (), "7")

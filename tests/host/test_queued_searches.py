@@ -1,6 +1,8 @@
 """Searches in ComfyUI's executor: what is remembered, what is seen anew, what the caches may forget."""
 
 import json
+import math
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,68 @@ def test_nor_does_a_search_between_the_steps_solve_anything_again(queued, node):
     assert q.evaluations == found.spent - found.recalled == found.spent - first.spent + sum(last)
     fresh = search(images=32)
     assert lines(fresh.run(fresh.run_, fresh.sampler)[0]) == [[line.recipe.id for line in lane] for lane in found.lanes]
+
+
+def failing_once(model, at):
+    """(a MODEL whose evaluation number `at` is not a number, the evaluations so far)."""
+    from comfy.patcher_extension import WrappersMP
+
+    model, calls = model.clone(), []
+
+    def predict(executor, x, *args, **kwargs):
+        calls.append(1)
+        return executor(x, *args, **kwargs) * (math.nan if len(calls) == at else 1)
+
+    wrap(model, WrappersMP.PREDICT_NOISE, predict, "failing once")
+    return model, calls
+
+
+@pytest.mark.parametrize("node", ["NS_TreeSearch", "NS_SearchOverPaths", "NS_BacktrackingSearch"])
+def test_a_model_that_failed_once_has_not_failed_for_good(queued, sd3, node):
+    model, _ = failing_once(sd3.model, 30)
+    q = queued(images=16, algorithm=node, model=model)
+    q.graph.set(q.block, batch=1)
+    q.graph.set(q.sampler, steps=6)
+    with pytest.raises(ExecutionError, match="not finite"):
+        q.run(q.sampler)
+    found = account(q.run(q.run_, q.sampler)[0])
+    assert found.recalled > 0 and q.evaluations == found.spent - found.recalled > 0
+
+
+def test_an_image_is_not_lost_with_the_states_that_could_not_be_kept(queued, monkeypatch, caplog):
+    from noise_search.search.history import Shelf
+
+    put = Shelf.put
+
+    def full(shelf, *content):
+        if shelf._table == "states":
+            raise sqlite3.OperationalError("database or disk is full")
+        put(shelf, *content)
+
+    monkeypatch.setattr(Shelf, "put", full)
+    q = queued(images=16, algorithm="NS_TreeSearch")
+    q.graph.set(q.sampler, steps=6)
+    latent, run = q.run(q.sampler, q.run_)
+    assert account(run).spent == q.evaluations and latent["samples"].isfinite().all()
+    assert "database or disk is full" in caplog.text
+
+
+@pytest.mark.parametrize("node", ["NS_AutoSearch", "NS_TreeSearch", "NS_EvolutionarySearch", "NS_SuccessiveHalving"])
+def test_a_search_that_ends_with_noise_is_the_same_when_it_is_recalled(queued, node):
+    q = queued(images=24)
+    own = {"mid_path": "0.25, 0.5"} if node == "NS_EvolutionarySearch" else FAMILY[node]
+    q.graph.set(q.block, search=q.graph.add(node, **own, budget=q.budget))
+    sampler = q.graph.add(
+        "KSamplerAdvanced", model=q.block, positive=q.positive, negative=q.negative, latent_image=q.latent,
+        add_noise="enable", noise_seed=7, steps=8, cfg=2.0, sampler_name="euler", scheduler="normal",
+        start_at_step=0, end_at_step=6, return_with_leftover_noise="enable",
+    )  # fmt: skip
+    first = q.run(q.run_, sampler)[0]
+    assert account(first).spent == q.evaluations
+    before = lines(first)
+    q.forget()
+    again = q.run(q.run_, sampler)[0]
+    assert q.evaluations == 0 and lines(again) == before
 
 
 def test_states_are_on_disk_as_the_search_runs(queued, monkeypatch):

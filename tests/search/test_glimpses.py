@@ -20,10 +20,10 @@ class Showing(Flow):
         super().__init__(Mixture(torch.stack([torch.full((1, 2, 2), m) for m in (-1.0, 1.0)]), 0.3), SIGMAS)
         self.glimpses = glimpses
 
-    def advance(self, states, i, j, seeds):
+    def advance(self, states, i, j, recipes):
         for step in range(i, j):
             self.glimpses.see(self.sigmas[step], self.denoise(states, self.sigmas[step]))
-            states = super().advance(states, step, step + 1, seeds)
+            states = super().advance(states, step, step + 1, recipes)
         return states
 
 
@@ -72,7 +72,7 @@ def test_a_state_carries_what_was_seen_on_its_last_descent(recipe):
             torch.testing.assert_close(states[rows, 0], x)
             torch.testing.assert_close(trajectory.seen(states)[level][rows], seen)
     end = end_of(recipe)
-    torch.testing.assert_close(trajectory.preview(states, end), Showing(glimpses).preview(states[:, 0], end))
+    torch.testing.assert_close(trajectory.preview(states, end, ()), Showing(glimpses).preview(states[:, 0], end))
 
 
 def test_the_nearest_step_counts_the_last_aside():

@@ -92,6 +92,32 @@ def test_one_search_alone_keeps_to_the_bound_and_its_evaluations():
         assert memory.latents.get(0, "29") is None
 
 
+def test_states_give_way():
+    """To whatever else is to be remembered; and they push out nothing but states of other searches."""
+    with History(":memory:", megabytes=1) as history:
+        old, new = (evaluated(history, key, 1, 200_000) for key in "ab")
+        old.states.put(0, "x", bytes(300_000))
+        new.states.put(0, "y", bytes(2_000_000))  # never fits: nothing goes for it
+        assert old.states.places() == [(0, "x")] and not new.states.places()
+        new.states.put(0, "y", bytes(400_000))
+        assert not old.states.places() and new.states.get(0, "y") == bytes(400_000)
+        new.states.put(0, "z", bytes(400_000))
+        assert new.states.places() == [(0, "y")]
+        assert old.latents.get(0, "1") and new.latents.get(0, "1")
+        new.latents.put(0, "2", bytes(400_000))
+        assert new.latents.get(0, "2") and old.latents.get(0, "1") and not new.states.places()
+
+
+def test_states_whose_search_was_forgotten_go(tmp_path):
+    with History(tmp_path / "h.sqlite") as history:
+        for key in "ab":
+            history.of(key).states.put(0, "x", b"1")
+        with history.changing("b") as db:
+            db.execute("DELETE FROM searches WHERE key = 'a'")
+    with History(tmp_path / "h.sqlite") as history:
+        assert history.rows("SELECT key FROM states") == [("b",)]
+
+
 def test_a_search_that_another_server_forgot_can_still_be_forgotten():
     with History(":memory:", megabytes=1) as history:
         memory = evaluated(history, "a", 1)

@@ -99,7 +99,7 @@ class Spy:
     def start(self, noises):
         return noises.double()
 
-    def advance(self, states, i, j, seeds):
+    def advance(self, states, i, j, recipes):
         return states
 
     def renoise(self, states, i, j, noises):

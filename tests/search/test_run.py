@@ -82,7 +82,7 @@ class Play:
                 self.enough,
             )
         finally:
-            self.world.path.save()
+            self.world.path.save(over=self.outcome is not None)
         return self
 
     def go_if_affordable(self):

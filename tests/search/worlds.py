@@ -46,8 +46,8 @@ class Flow:
     def start(self, noises):
         return noises.double()
 
-    def advance(self, states, i, j, seeds):
-        assert len(seeds) == len(states)
+    def advance(self, states, i, j, recipes):
+        assert len(recipes) == len(states)
         for σ, lower in pairwise([at(self.sigmas, place) for place in descent(i, j)]):
             states = states + (states - self.denoise(states, σ)) / σ * (lower - σ)
         return states
@@ -57,7 +57,7 @@ class Flow:
         a = (1 - high) / (1 - low)
         return a * states + math.sqrt(high**2 - a**2 * low**2) * noises.double()
 
-    def preview(self, states, i):
+    def preview(self, states, i, recipes=()):
         return self.denoise(states, at(self.sigmas, i)) if i < len(self.sigmas) - 1 else states
 
 
@@ -95,7 +95,7 @@ class World:
 
     def cost(self, slots):
         paths = [slot for slot in slots if slot[0].moves]
-        along = self.path.cost(paths, self.steps, self.path_cost)
+        along = self.path.cost(paths, self.noise, self.path_cost)
         return (along + (len(slots) - len(paths)) * self.steps) * self.space.rows
 
     def evaluate(self, slots, enough):
@@ -116,16 +116,19 @@ class World:
         wanted = {(lane, recipe.id) for lane, recipes in enumerate(finished) for recipe in recipes}
         self.latents = {place: latent for place, latent in self.latents.items() if place in wanted}
 
+    def leave(self, alive):
+        self.path.leave(alive)
+
     def _score(self, slots):
         if slots[0][0].moves:
-            costs = self.path.costs(slots, self.steps, self.path_cost)
+            costs = self.path.costs(slots, self.noise, self.path_cost)
             self.path.solve(self.flow, self.space, slots, len(slots))
             finals = self.flow.preview(self.path.gather(slots), end_of(slots[0][0]))
         else:
             costs = [self.steps] * len(slots)
             noises = torch.cat([self.space.rows_of(slot) for slot in slots])
-            seeds = [recipe.seed for slot in slots for recipe in slot]
-            finals = self.flow.advance(self.flow.start(noises), 0, self.steps, seeds)
+            recipes = [recipe for slot in slots for recipe in slot]
+            finals = self.flow.advance(self.flow.start(noises), 0, self.steps, recipes)
             self.whole = self.steps
         for slot, cost, rows in zip(slots, costs, finals.split(self.space.rows)):
             if len(self.scored) >= self.stop_after:

@@ -107,6 +107,19 @@ def test_a_search_goes_on_after_the_server_crashed(server):
     assert recalled(run, w.sampler) >= 15 and run.images(w.saved)  # less one, where the best is sampled again
 
 
+def test_a_larger_budget_goes_on_from_half_denoised_images_after_a_restart(server):
+    w, client = World(images=12, steps=12, algorithm="NS_AutoSearch"), Client(server.url)
+    first = texts(client.run(w.graph), w.sampler)[-1]
+    server.kill()
+    server.start()
+    client = Client(server.url)
+    w.graph.set(w.budget, images=24)
+    run = client.run(w.graph)
+    client.close()
+    spent = int(re.search(r"(\d+) of 144 evaluations, 0 from the history", first)[1])
+    assert spent - 12 <= recalled(run, w.sampler) <= spent  # what was too little for a round may be of no use now
+
+
 def test_one_image_is_the_plain_image(client):
     w = World(images=1)
     plain = w.save(w.sample(w.model))

@@ -33,6 +33,10 @@ class Lane:
     noise: Sequence[float] = ()
     row: int = 0
 
+    def look_cost(self, place: Place) -> int:
+        """Evaluations that x̂0 takes at a place of the path: none where no noise is left."""
+        return int(place < self.steps or bool(self.noise) and self.noise[-1] > 0)
+
     def fresh(self, generator, parent: Recipe | None = None) -> Iterator[Recipe]:
         """Proposals in order, candidate 0 first, each once and without those the archive holds already."""
         base = self.space.base

@@ -54,11 +54,6 @@ def prefixes(recipe: Recipe) -> tuple[Recipe, ...]:
     return (*prefixes(replace(recipe, moves=recipe.moves[:-1])), recipe) if recipe.moves else ()
 
 
-def seed_of(state: Recipe) -> int:
-    """What its last leg draws from: a noise's first leg from its own seed."""
-    return int(state.seed) if len(state.moves) == 1 else int(state.id, 16) % 2**63
-
-
 class Ledger:
     """Which states of one search are at hand, and what others cost. Holds a value for each (lane, recipe id): in the
     ledger itself the recipes, one a lane, that were solved together."""
@@ -177,7 +172,7 @@ class Path(Ledger):
         """
         if not self._shelf:
             return
-        passed = self._ahead if over and self._solved else ()
+        passed = self._ahead - self._aside.keys() if over and self._solved else ()
         states = {place: state for place, state in (self.states | self._aside).items() if place not in passed}
         there = set(self._shelf.places())
         self._shelf.drop(there - states.keys())

@@ -117,11 +117,11 @@ class HostEvaluator:
 
     def save(self, over: bool = False) -> None:
         """Leave what is held on disk, for a run that goes on from this one. over: this one came to its end."""
-        self._latents.save()
-        try:
-            self._path.save(over)
-        except sqlite3.Error as error:  # an image is worth more than states, which can be solved again
-            logging.warning("Noise Search: the history did not take what a larger budget would go on from: %s", error)
+        for save in (self._latents.save, lambda: self._path.save(over)):
+            try:
+                save()
+            except sqlite3.Error as error:  # an image, or a cancel, is worth more: all this can be sampled again
+                logging.warning("Noise Search: the history did not take what this search would go on from: %s", error)
         self._saved = time.monotonic()
 
     def _sample_or_halve(self, slots: Sequence[Slot], enough: Callable[[int], bool]) -> list[Sampled]:

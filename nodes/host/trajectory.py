@@ -10,7 +10,6 @@ import torch
 
 from ...search import Recipe
 from ...search.places import Place
-from ...search.trajectory import seed_of
 from .samplers import Kind, sigma_at, sigmas_between, stock_noise
 
 
@@ -57,8 +56,7 @@ class HostTrajectory:
         states = states.to(self._latent_image.device)
         options = dict(self._sampler.extra_options)
         if self._kind.draws:
-            seeds = [seed_of(recipe) for recipe in recipes]
-            options["noise_sampler"] = stock_noise(self._kind, states, self._sigmas, seeds, self._rows)
+            options["noise_sampler"] = self._draws(states, recipes)
 
         def callback(report):
             self._step(report["denoised"])
@@ -101,6 +99,13 @@ class HostTrajectory:
         for seed in {recipe.seed for recipe in recipes}:
             drawn[seed] = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(int(seed) + 1))
         return torch.stack([drawn[recipe.seed][n % self._rows] for n, recipe in enumerate(recipes)])
+
+    def _draws(self, states: torch.Tensor, recipes: Sequence[Recipe]) -> Callable:
+        """Its own noise for each row, whatever it is batched with; on its first leg what its plain sampling draws."""
+        if len(recipes[0].moves) == 1:
+            return stock_noise(self._kind, states, self._sigmas, [int(recipe.seed) for recipe in recipes], self._rows)
+        seeds = [(int(recipe.id, 16) + n % self._rows) % 2**63 for n, recipe in enumerate(recipes)]
+        return stock_noise(self._kind, states, self._sigmas, seeds, 1)
 
     def _arguments(self, rows: int) -> dict:
         return self._extra_args | {"denoise_mask": None if self._mask is None else self._mask[:rows]}

@@ -182,7 +182,7 @@ class Course:
             return self._settings.children, 0
         lane, again = self._lane, [self._again(state) for state in self._states()[: way.parents]]
         up = stop_at(way.back, lane.steps)
-        each = lane.path_cost(up, lane.steps)
+        each = lane.path_cost(up, lane.steps) + lane.look_cost(lane.steps)
         numbers = range(self._settings.children, 0, -1)
         return next((n for n in numbers if lane.affords(n * each + sum(again[:n]))), 0), up
 
@@ -239,7 +239,7 @@ class Course:
     def _cost(self, number: int, stop: int) -> int:
         """Evaluations per row of such a fresh round."""
         cost = self._lane.path_cost
-        finish = sum(cost(i, j) + (j < self._lane.steps) for i, j in self._legs(stop))
+        finish = sum(cost(i, j) + self._lane.look_cost(j) for i, j in self._legs(stop))
         return self._finishes(number) * finish + number * (cost(0, stop) + 1) if stop else number * finish
 
     def _finishes(self, number: int) -> int:

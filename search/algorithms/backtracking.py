@@ -93,7 +93,7 @@ class BacktrackingSearch:
     def _rest(self, lane: Lane, at: int) -> int:
         """Evaluations per row from a stop to the end, previews at the stops included."""
         stops = [stop for stop in self.schedule(lane.steps) if stop > at]
-        return sum(lane.path_cost(i, j) + (j < lane.steps) for i, j in zip([at, *stops], stops))
+        return sum(lane.path_cost(i, j) + lane.look_cost(j) for i, j in zip([at, *stops], stops))
 
 
 def _best(lane: Lane, states: list[Recipe]) -> Recipe:

@@ -84,7 +84,8 @@ class EvolutionarySearch:
     def least(self, lane: Lane) -> int:
         """Evaluations per row of one image in legs, where there are any."""
         stops = self.stops(lane.steps)
-        return sum(lane.path_cost(i, j) for i, j in pairwise([0, *stops, lane.steps])) if stops else 0
+        legs = sum(lane.path_cost(i, j) for i, j in pairwise([0, *stops, lane.steps]))
+        return legs + lane.look_cost(lane.steps) if stops else 0
 
     def start(self, lane: Lane) -> Rounds:
         held: list[Recipe] = []

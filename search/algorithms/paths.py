@@ -88,7 +88,7 @@ class SearchOverPaths:
         """Evaluations per row of one round."""
         plan = self.stops(lane.steps)
         first = self.paths * lane.path_cost(0, plan[0][0])
-        branches = sum(lane.path_cost(up, down) + (down < lane.steps) for _, up, down in plan)
+        branches = sum(lane.path_cost(up, down) + lane.look_cost(down) for _, up, down in plan)
         return first + self.paths * self.branches * self.rounds * branches
 
     def start(self, lane: Lane) -> Rounds:

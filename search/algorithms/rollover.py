@@ -77,7 +77,7 @@ class RolloverSearch:
         """Evaluations per row of one round in which every quota is used up."""
         stops = self.stops(lane)
         legs = list(zip(stops, stops[1:]))
-        costs = [lane.path_cost(self._raised(lane, i, j), j) + (j < lane.steps) for i, j in legs]
+        costs = [lane.path_cost(self._raised(lane, i, j), j) + lane.look_cost(j) for i, j in legs]
         dearest = [max(costs[n:]) for n in range(len(costs))]  # where a leg's quota may roll over to
         return self.noises * (lane.path_cost(0, stops[0]) + 1) + self.quota * sum(dearest)
 

@@ -50,7 +50,8 @@ class SpectralSearch:
     def least(self, lane: Lane) -> int:
         """Evaluations per row of one generation."""
         stop = self.stop(lane.steps)
-        return self.population * (lane.path_cost(0, stop) + 1) + lane.path_cost(stop, lane.steps)
+        finish = lane.path_cost(stop, lane.steps) + lane.look_cost(lane.steps)
+        return self.population * (lane.path_cost(0, stop) + 1) + finish
 
     def start(self, lane: Lane) -> Rounds:
         return Rounds(self._plan(lane), lane)

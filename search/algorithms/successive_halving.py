@@ -56,7 +56,7 @@ class SuccessiveHalving:
     def least(self, lane: Lane) -> int:
         """Evaluations per row of one round."""
         stops = self.stops(lane.steps)
-        solve = (lane.path_cost(i, j) + (j < lane.steps) for i, j in zip([0, *stops], stops))
+        solve = (lane.path_cost(i, j) + lane.look_cost(j) for i, j in zip([0, *stops], stops))
         return sum(n * cost for n, cost in zip(self.widths(len(stops) - 1), solve))
 
     def start(self, lane: Lane) -> Rounds:

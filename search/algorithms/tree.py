@@ -65,7 +65,7 @@ class TreeSearch:
     def least(self, lane: Lane) -> int:
         """Evaluations per row of one rollout from a fresh noise."""
         stops = self.schedule(lane.steps)
-        return sum(lane.path_cost(i, j) for i, j in zip([0, *stops], stops))
+        return sum(lane.path_cost(i, j) for i, j in zip([0, *stops], stops)) + lane.look_cost(lane.steps)
 
     def start(self, lane: Lane) -> Rounds:
         held: list[Recipe] = []

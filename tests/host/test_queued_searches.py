@@ -94,22 +94,35 @@ def test_a_model_that_failed_once_has_not_failed_for_good(queued, sd3, node):
     assert found.recalled > 0 and q.evaluations == found.spent - found.recalled > 0
 
 
-def test_an_image_is_not_lost_with_the_states_that_could_not_be_kept(queued, monkeypatch, caplog):
+def full(shelf, *content):
+    raise sqlite3.OperationalError("database or disk is full")
+
+
+def test_an_image_is_not_lost_with_what_could_not_be_kept(queued, monkeypatch, caplog):
+    from noise_search.nodes.host.latents import Latents
     from noise_search.search.history import Shelf
 
-    put = Shelf.put
-
-    def full(shelf, *content):
-        if shelf._table == "states":
-            raise sqlite3.OperationalError("database or disk is full")
-        put(shelf, *content)
-
-    monkeypatch.setattr(Shelf, "put", full)
     q = queued(images=16, algorithm="NS_TreeSearch")
     q.graph.set(q.sampler, steps=6)
+    monkeypatch.setattr(Shelf, "put", full)
+    monkeypatch.setattr(Latents, "keep", lambda latents, wanted: None)  # so that all is left for the end
     latent, run = q.run(q.sampler, q.run_)
     assert account(run).spent == q.evaluations and latent["samples"].isfinite().all()
-    assert "database or disk is full" in caplog.text
+    assert caplog.text.count("database or disk is full") == 2  # the latents, the states
+
+
+def test_nor_a_cancel(queued, sd3, monkeypatch, caplog):
+    from noise_search.nodes.host.latents import Latents
+    from noise_search.search.history import Shelf
+
+    broken, _ = interrupting(sd3.model, 40)
+    q = queued(images=16, algorithm="NS_TreeSearch", model=broken)
+    q.graph.set(q.sampler, steps=6)
+    monkeypatch.setattr(Shelf, "put", full)
+    monkeypatch.setattr(Latents, "keep", lambda latents, wanted: None)
+    with pytest.raises(ExecutionError) as stopped:
+        q.run(q.sampler)
+    assert "exception_message" not in stopped.value.data and "database or disk is full" in caplog.text
 
 
 @pytest.mark.parametrize("node", ["NS_AutoSearch", "NS_TreeSearch", "NS_EvolutionarySearch", "NS_SuccessiveHalving"])
@@ -128,6 +141,24 @@ def test_a_search_that_ends_with_noise_is_the_same_when_it_is_recalled(queued, n
     q.forget()
     again = q.run(q.run_, sampler)[0]
     assert q.evaluations == 0 and lines(again) == before
+
+
+def test_a_round_that_ends_with_noise_is_not_begun_where_it_cannot_be_finished(queued):
+    """Eight images are begun in a round and one is finished, which needs its x0 once more."""
+    finished = []
+    for images in (15, 16, 17, 18, 19, 20):
+        q = queued(images=images)
+        q.graph.set(q.block, search=q.graph.add("NS_SuccessiveHalving", width=8, budget=q.budget))
+        sampler = q.graph.add(
+            "KSamplerAdvanced", model=q.block, positive=q.positive, negative=q.negative, latent_image=q.latent,
+            add_noise="enable", noise_seed=7, steps=8, cfg=2.0, sampler_name="euler", scheduler="normal",
+            start_at_step=0, end_at_step=5, return_with_leftover_noise="enable",
+        )  # fmt: skip
+        [lane] = account(q.run(q.run_, sampler)[0]).lanes
+        rounds = [line.complete for line in lane[1:]].count(True)
+        begun = sum(len(line.recipe.moves) == 1 for line in lane[1:])
+        finished.append((begun, rounds))
+    assert all(begun == 8 * number for begun, number in finished) and len(set(finished)) > 1
 
 
 def test_states_are_on_disk_as_the_search_runs(queued, monkeypatch):

@@ -69,6 +69,12 @@ def share(name: str, default: float, tooltip: str) -> io.Input:
     )
 
 
+def weight(name: str, default: float, tooltip: str) -> io.Input:
+    return io.Float.Input(
+        name, default=default, min=0.0, max=1.0, step=0.05, round=0.001, optional=True, tooltip=tooltip
+    )
+
+
 def whole(name: str, default: int, tooltip: str, least: int = 1, most: int = 256) -> io.Input:
     return io.Int.Input(name, default=default, min=least, max=most, optional=True, tooltip=tooltip)
 

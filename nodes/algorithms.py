@@ -14,7 +14,19 @@ from ..search.algorithms import (
 )
 from ..search.budget import DEFAULT
 from . import sockets
-from .algorithm_face import CATEGORY, GOES_ON, UNREAD, chained, check_unread, closeness, face, given, share, whole
+from .algorithm_face import (
+    CATEGORY,
+    GOES_ON,
+    UNREAD,
+    chained,
+    check_unread,
+    closeness,
+    face,
+    given,
+    share,
+    weight,
+    whole,
+)
 
 
 class RandomSearchNode(io.ComfyNode):
@@ -93,15 +105,10 @@ class EvolutionarySearchNode(io.ComfyNode):
                 optional=True,
                 tooltip="Share of a generation that is drawn afresh, by the candidates block.",
             ),
-            io.Float.Input(
+            weight(
                 "diversity",
-                default=0.0,
-                min=0.0,
-                max=1.0,
-                step=0.05,
-                round=0.001,
-                optional=True,
-                tooltip="With 2 or more elites: how much it counts that their noises differ. 0: the best are the "
+                0.0,
+                "With 2 or more elites: how much it counts that their noises differ. 0: the best are the "
                 "parents, however alike. 0.3 keeps several families going.",
             ),
             later=(

@@ -12,7 +12,7 @@ from ..search.algorithms import (
 )
 from ..search.algorithms.particles import CHOICES, PRESETS
 from ..search.algorithms.rollover import CONVERSIONS
-from .algorithm_face import GOES_ON, chained, closeness, face, given, share, whole
+from .algorithm_face import GOES_ON, chained, closeness, face, given, share, weight, whole
 
 
 class SearchOverPathsNode(io.ComfyNode):
@@ -31,15 +31,10 @@ class SearchOverPathsNode(io.ComfyNode):
             share("backward", 0.27, "Steps that it is then denoised by, as a share; more than forward."),
             later=(
                 whole("rounds", 1, "Rounds of branches at every stop. 2 or more: later ones are drawn near the best."),
-                io.Float.Input(
+                weight(
                     "explore",
-                    default=0.4,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    round=0.001,
-                    optional=True,
-                    tooltip="With 2 or more rounds: share of the later branches whose noise is drawn afresh. At the "
+                    0.4,
+                    "With 2 or more rounds: share of the later branches whose noise is drawn afresh. At the "
                     "first and the last stop all are.",
                 ),
                 closeness("cosine", 0.95, "Nearness of the others' noise to that of the best branch so far."),
@@ -135,15 +130,10 @@ class ParticleSearchNode(io.ComfyNode):
             ),
             share("renoise", 0.05, "Steps by which children are noised again so that they differ, as a share."),
             later=(
-                io.Float.Input(
+                weight(
                     "diversity",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    round=0.001,
-                    optional=True,
-                    tooltip="How much it counts that images differ. 0: all may descend from one noise, however alike. "
+                    0.0,
+                    "How much it counts that images differ. 0: all may descend from one noise, however alike. "
                     "0.5: at most half of them. 1: each has a noise of its own.",
                 ),
             ),
@@ -195,15 +185,10 @@ class BacktrackingSearchNode(io.ComfyNode):
             whole("stops", 3, "How often the image is judged on its way, at equal shares of the steps.", most=64),
             whole("tries", 8, "Ways down to a stop at most, before the best of them goes on."),
             share("back", 0.1, "Steps that it goes back by, as a share."),
-            io.Float.Input(
+            weight(
                 "quantile",
-                default=0.75,
-                min=0.0,
-                max=1.0,
-                step=0.05,
-                round=0.001,
-                optional=True,
-                tooltip="Good enough is what is better than this share of all seen at the same stop.",
+                0.75,
+                "Good enough is what is better than this share of all seen at the same stop.",
             ),
             io.Boolean.Input(
                 "use_threshold", default=False, optional=True, tooltip="Good enough is `threshold` instead."

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from .archive import Archive
-from .places import Place, steps_between
+from .places import Place, look_cost, steps_between
 from .recipe import Recipe
 from .space import NoiseSpace
 
@@ -34,8 +34,8 @@ class Lane:
     row: int = 0
 
     def look_cost(self, place: Place) -> int:
-        """Evaluations that x̂0 takes at a place of the path: none where no noise is left."""
-        return int(place < self.steps or bool(self.noise) and self.noise[-1] > 0)
+        """Evaluations that x̂0 takes at a place of the path."""
+        return look_cost(place, self.steps, self.noise)
 
     def fresh(self, generator, parent: Recipe | None = None) -> Iterator[Recipe]:
         """Proposals in order, candidate 0 first, each once and without those the archive holds already."""

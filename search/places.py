@@ -40,6 +40,11 @@ def descent(i: Place, j: int) -> list[Place]:
     return [i, *(step for step in range(int(i) + 1, j + 1) if step - i > 0.5 or step == j)]
 
 
+def look_cost(place: Place, steps: int, noise: Sequence[float]) -> int:
+    """Evaluations that x̂0 takes there: none at the last of the steps, unless the schedule ends with noise."""
+    return int(place < steps or bool(noise) and noise[-1] > 0)
+
+
 def steps_between(i: Place, j: int) -> int:
     """Steps of that solving: the evaluations of a solver that takes one a step."""
     return len(descent(i, j)) - 1

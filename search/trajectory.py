@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 from .history import Shelf
-from .places import Place
+from .places import Place, look_cost
 from .recipe import Recipe
 from .space import NoiseSpace
 
@@ -99,15 +99,14 @@ class Ledger:
     ) -> list[int]:
         """Evaluations per row that following and previewing each slot takes; the first to need a state pays.
 
-        noise  its share at each of the steps + 1 sigmas: what ends with some needs its x̂0 too
+        noise  its share at each of the steps + 1 sigmas
         """
-        steps = len(noise) - 1
         solved = [
             sum(path_cost(i, j) for name, i, j, *_ in (state[0].moves[-1] for state in states) if name == "advance")
             for states in self._missing(slots)
         ]
-        noisy = [end_of(slot[0]) < steps or noise[-1] > 0 for slot in slots]
-        return [cost + one for cost, one in zip(solved, noisy, strict=True)]
+        looks = (look_cost(end_of(slot[0]), len(noise) - 1, noise) for slot in slots)
+        return [cost + look for cost, look in zip(solved, looks, strict=True)]
 
     def cost(
         self, slots: Sequence[Sequence[Recipe]], noise: Sequence[float], path_cost: Callable[[Place, int], int]

@@ -18,7 +18,7 @@ from ...search.evaluation import Slot
 from ...search.glimpses import Glimpses, Glimpsing, steps_at
 from ...search.history import Shelf
 from ...search.places import Place
-from ...search.trajectory import Path, end_of, is_finished
+from ...search.trajectory import Path, end_of, is_finished, kind_of
 from . import samplers
 from .latents import Latents
 from .sampler_call import SamplerCall, out_of_memory, repeat, shares_calls
@@ -288,12 +288,7 @@ class _Segment:
         return x0
 
 
-def _kind(recipe: Recipe) -> tuple:
-    """Whole samplings, or states that went through the same sigmas."""
-    return tuple(move[:3] for move in recipe.moves)
-
-
 def _alike(slots: Sequence[Slot]) -> Sequence[Slot]:
     """The first slots of one kind, which can share a call."""
-    kind = _kind(slots[0][0])
-    return slots[: next((n for n, slot in enumerate(slots) if _kind(slot[0]) != kind), len(slots))]
+    kind = kind_of(slots[0][0])
+    return slots[: next((n for n, slot in enumerate(slots) if kind_of(slot[0]) != kind), len(slots))]

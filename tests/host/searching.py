@@ -131,14 +131,16 @@ class Searching:
             "latent_image": latent or self.latent(),
         }
 
-    def custom_inputs(self, model=None, latent=None, noise=None, seed=7, steps=3, sampler_name="euler", cfg=2.0):
+    def custom_inputs(
+        self, model=None, latent=None, noise=None, seed=7, steps=3, sampler_name="euler", cfg=2.0, denoise=1.0
+    ):
         """The inputs of SamplerCustomAdvanced."""
         model = model or self.tiny.model
         return {
             "noise": noise or self.call("RandomNoise", noise_seed=seed)[0],
             "guider": self.call("CFGGuider", model=model, positive=self.positive, negative=self.negative, cfg=cfg)[0],
             "sampler": self.call("KSamplerSelect", sampler_name=sampler_name)[0],
-            "sigmas": self.call("BasicScheduler", model=model, scheduler="normal", steps=steps, denoise=1.0)[0],
+            "sigmas": self.call("BasicScheduler", model=model, scheduler="normal", steps=steps, denoise=denoise)[0],
             "latent_image": latent or self.latent(),
         }
 
@@ -210,6 +212,14 @@ class Queued:
         return self.graph.add(
             "KSampler", model=model, positive=self.positive, negative=self.negative, latent_image=self.latent,
             seed=seed, **settings,
+        )  # fmt: skip
+
+    def sample_with_noise_left(self, end_at_step):
+        """A stock KSamplerAdvanced that stops after so many of 8 steps."""
+        return self.graph.add(
+            "KSamplerAdvanced", model=self.block, positive=self.positive, negative=self.negative,
+            latent_image=self.latent, add_noise="enable", noise_seed=7, steps=8, cfg=2.0, sampler_name="euler",
+            scheduler="normal", start_at_step=0, end_at_step=end_at_step, return_with_leftover_noise="enable",
         )  # fmt: skip
 
     def run(self, *wanted):

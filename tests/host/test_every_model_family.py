@@ -58,12 +58,7 @@ def test_the_winner_is_the_best_that_was_seen_and_the_rest_of_the_image_stays(la
     assert level.numbers(plain).item() == pytest.approx(scores[0], 1e-4)
     assert torch.unique(torch.tensor(scores)).numel() > 2  # other noises, and children, are other images
     noise, _ = lab.call("NS_WinnerNoise", run=run, after="x")
-    inputs = lab.custom_inputs(model=lab.model, noise=noise, latent=latent) | {
-        "sampler": lab.call("KSamplerSelect", sampler_name=settings.get("sampler_name", "euler"))[0],
-        "sigmas": lab.call(
-            "BasicScheduler", model=lab.model, scheduler="normal", steps=5, denoise=settings.get("denoise", 1.0)
-        )[0],
-    }
+    inputs = lab.custom_inputs(model=lab.model, noise=noise, latent=latent, **settings)
     again = lab.call(
         "NS_SearchSampler", **inputs, search=lab.search(budget={"images": 1}), verifier=level.verifier
     )[0]["samples"]

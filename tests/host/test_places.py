@@ -10,6 +10,7 @@ from noise_search.search.space import seeded_noise
 from noise_search.search.trajectory import Path
 
 from .searching import Level, Searching, account, close, counted
+from .test_plain_image import half_mask, picture
 from .test_shapes_world import PROMPT, Shapes
 
 
@@ -28,17 +29,6 @@ class Falling(Level):
 
     def numbers(self, inputs):
         return -torch.arange(len(self.seen) - len(inputs), len(self.seen)).float()
-
-
-def picture(lab, rows=1):
-    draw = torch.Generator().manual_seed(1)
-    return {"samples": torch.randn(lab.latent(rows)["samples"].shape, generator=draw)}
-
-
-def half_masked(lab, rows=1):
-    mask = torch.zeros(rows, 8, 8)
-    mask[:, :, 4:] = 1
-    return lab.call("SetLatentNoiseMask", samples=picture(lab, rows), mask=mask)[0]
 
 
 def test_it_is_what_stock_nodes_give_on_those_sigmas(lab):
@@ -112,7 +102,7 @@ def test_a_noise_solved_in_one_leg_is_its_plain_image(lab, sampler_name, masked,
     """Stochastic samplers too: children of the plain image come from that image, and from no other of its noise."""
     from noise_search.nodes.host.noise import RecipeNoise
 
-    latent = half_masked(lab, rows) if masked else lab.latent(rows)
+    latent = half_mask(lab, rows) if masked else lab.latent(rows)
     settings = {"latent": latent, "sampler_name": sampler_name, "steps": 4}
     plain = lab.custom(**settings)[0]
     recipes = (Recipe("seed", "7").then(("advance", 0, 4)),) * rows
@@ -126,11 +116,11 @@ def test_a_noise_solved_in_one_leg_is_its_plain_image(lab, sampler_name, masked,
 
 CASES = {
     "image to image": (picture, {"denoise": 0.6}),
-    "inpainting": (half_masked, {}),
+    "inpainting": (half_mask, {}),
     "a batch, stochastic": (lambda lab: lab.latent(2), {"sampler_name": "euler_ancestral"}),
     "a batch, two calls a step": (lambda lab: lab.latent(2), {"sampler_name": "heun"}),
     "image to image, Brownian": (picture, {"sampler_name": "dpmpp_sde", "denoise": 0.6}),
-    "inpainting, multistep": (half_masked, {"sampler_name": "dpmpp_2m"}),
+    "inpainting, multistep": (half_mask, {"sampler_name": "dpmpp_2m"}),
 }
 
 

@@ -56,20 +56,21 @@ def test_nor_does_a_search_between_the_steps_solve_anything_again(queued, node):
         return q
 
     q = search(images=16)
-    (first,) = map(account, q.run(q.run_, q.sampler)[:1])
+    first = account(q.run(q.run_, q.sampler)[0])
     assert q.evaluations == first.spent
     histories._history.cache_clear()
     q.graph.set(q.budget, images=32)
     found = account(q.run(q.run_, q.sampler)[0])
-    last = [line.nfe for line in first.lanes[0] if line.recipe not in [line.recipe for line in found.lanes[0]]]
-    assert sum(last) <= 6  # tried with what was too little for a round: with more budget there is the round instead
-    assert q.evaluations == found.spent - found.recalled == found.spent - first.spent + sum(last)
+    known = {line.recipe for line in found.lanes[0]}
+    last = sum(line.nfe for line in first.lanes[0] if line.recipe not in known)
+    assert last <= 6  # tried with what was too little for a round: with more budget there is the round instead
+    assert q.evaluations == found.spent - found.recalled == found.spent - first.spent + last
     fresh = search(images=32)
     assert lines(fresh.run(fresh.run_, fresh.sampler)[0]) == [[line.recipe.id for line in lane] for lane in found.lanes]
 
 
 def failing_once(model, at):
-    """(a MODEL whose evaluation number `at` is not a number, the evaluations so far)."""
+    """A MODEL whose evaluation number `at` is not a number."""
     from comfy.patcher_extension import WrappersMP
 
     model, calls = model.clone(), []
@@ -79,13 +80,12 @@ def failing_once(model, at):
         return executor(x, *args, **kwargs) * (math.nan if len(calls) == at else 1)
 
     wrap(model, WrappersMP.PREDICT_NOISE, predict, "failing once")
-    return model, calls
+    return model
 
 
 @pytest.mark.parametrize("node", ["NS_TreeSearch", "NS_SearchOverPaths", "NS_BacktrackingSearch"])
 def test_a_model_that_failed_once_has_not_failed_for_good(queued, sd3, node):
-    model, _ = failing_once(sd3.model, 30)
-    q = queued(images=16, algorithm=node, model=model)
+    q = queued(images=16, algorithm=node, model=failing_once(sd3.model, 30))
     q.graph.set(q.block, batch=1)
     q.graph.set(q.sampler, steps=6)
     with pytest.raises(ExecutionError, match="not finite"):
@@ -94,32 +94,31 @@ def test_a_model_that_failed_once_has_not_failed_for_good(queued, sd3, node):
     assert found.recalled > 0 and q.evaluations == found.spent - found.recalled > 0
 
 
-def full(shelf, *content):
-    raise sqlite3.OperationalError("database or disk is full")
-
-
-def test_an_image_is_not_lost_with_what_could_not_be_kept(queued, monkeypatch, caplog):
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Nothing can be kept, and all is left for the end of the search."""
     from noise_search.nodes.host.latents import Latents
     from noise_search.search.history import Shelf
 
+    def full(shelf, *content):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Shelf, "put", full)
+    monkeypatch.setattr(Latents, "keep", lambda latents, wanted: None)
+
+
+def test_an_image_is_not_lost_with_what_could_not_be_kept(queued, full_disk, caplog):
     q = queued(images=16, algorithm="NS_TreeSearch")
     q.graph.set(q.sampler, steps=6)
-    monkeypatch.setattr(Shelf, "put", full)
-    monkeypatch.setattr(Latents, "keep", lambda latents, wanted: None)  # so that all is left for the end
     latent, run = q.run(q.sampler, q.run_)
     assert account(run).spent == q.evaluations and latent["samples"].isfinite().all()
     assert caplog.text.count("database or disk is full") == 2  # the latents, the states
 
 
-def test_nor_a_cancel(queued, sd3, monkeypatch, caplog):
-    from noise_search.nodes.host.latents import Latents
-    from noise_search.search.history import Shelf
-
+def test_nor_a_cancel(queued, sd3, full_disk, caplog):
     broken, _ = interrupting(sd3.model, 40)
     q = queued(images=16, algorithm="NS_TreeSearch", model=broken)
     q.graph.set(q.sampler, steps=6)
-    monkeypatch.setattr(Shelf, "put", full)
-    monkeypatch.setattr(Latents, "keep", lambda latents, wanted: None)
     with pytest.raises(ExecutionError) as stopped:
         q.run(q.sampler)
     assert "exception_message" not in stopped.value.data and "database or disk is full" in caplog.text
@@ -130,11 +129,7 @@ def test_a_search_that_ends_with_noise_is_the_same_when_it_is_recalled(queued, n
     q = queued(images=24)
     own = {"mid_path": "0.25, 0.5"} if node == "NS_EvolutionarySearch" else FAMILY[node]
     q.graph.set(q.block, search=q.graph.add(node, **own, budget=q.budget))
-    sampler = q.graph.add(
-        "KSamplerAdvanced", model=q.block, positive=q.positive, negative=q.negative, latent_image=q.latent,
-        add_noise="enable", noise_seed=7, steps=8, cfg=2.0, sampler_name="euler", scheduler="normal",
-        start_at_step=0, end_at_step=6, return_with_leftover_noise="enable",
-    )  # fmt: skip
+    sampler = q.sample_with_noise_left(6)
     first = q.run(q.run_, sampler)[0]
     assert account(first).spent == q.evaluations
     before = lines(first)
@@ -149,11 +144,7 @@ def test_a_round_that_ends_with_noise_is_not_begun_where_it_cannot_be_finished(q
     for images in (15, 16, 17, 18, 19, 20):
         q = queued(images=images)
         q.graph.set(q.block, search=q.graph.add("NS_SuccessiveHalving", width=8, budget=q.budget))
-        sampler = q.graph.add(
-            "KSamplerAdvanced", model=q.block, positive=q.positive, negative=q.negative, latent_image=q.latent,
-            add_noise="enable", noise_seed=7, steps=8, cfg=2.0, sampler_name="euler", scheduler="normal",
-            start_at_step=0, end_at_step=5, return_with_leftover_noise="enable",
-        )  # fmt: skip
+        sampler = q.sample_with_noise_left(5)
         [lane] = account(q.run(q.run_, sampler)[0]).lanes
         rounds = [line.complete for line in lane[1:]].count(True)
         begun = sum(len(line.recipe.moves) == 1 for line in lane[1:])

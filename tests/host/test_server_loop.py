@@ -13,7 +13,7 @@ from noise_search.harness.client import Client, Failed
 from noise_search.harness.graph import Graph
 from noise_search.harness.server import Server
 
-from .test_server_search import bars, same, texts
+from .test_server_search import bars, restarted, same, texts
 
 PROMPT = "a red circle left of a blue square"
 SEEDS = itertools.count(50_000, 1000)  # every test searches anew
@@ -163,9 +163,7 @@ def test_a_loop_goes_on_after_the_server_crashed(server):
     loop, client = HiresFix(images=300), Client(server.url)
     client.queue(loop.graph)
     client.wait_for(lambda e: e.type == "progress" and e.data["max"] == 300 and e.data["value"] >= 5)
-    server.kill()
-    server.start()
-    client = Client(server.url)
+    client = restarted(server)
     loop.graph.set(loop.budget, images=5)
     run = client.run(loop.graph)
     client.close()

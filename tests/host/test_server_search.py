@@ -49,6 +49,13 @@ def same(one, other):
     return ImageChops.difference(one.convert("RGB"), other.convert("RGB")).getbbox() is None
 
 
+def restarted(server):
+    """A client of the server, killed and come up again."""
+    server.kill()
+    server.start()
+    return Client(server.url)
+
+
 def bars(run, node):
     """(value, max) of the progress that a node showed."""
     return [(said["value"], said["max"]) for said in run.of("progress", node)]
@@ -98,9 +105,7 @@ def test_a_search_goes_on_after_the_server_crashed(server):
     w, client = World(images=200, batch=1), Client(server.url)
     client.queue(w.graph)
     client.wait_for(lambda e: e.type == "progress" and e.data["max"] == 600 and e.data["value"] > 20)
-    server.kill()
-    server.start()
-    client = Client(server.url)
+    client = restarted(server)
     w.graph.set(w.budget, images=10)
     run = client.run(w.graph)
     client.close()
@@ -110,9 +115,7 @@ def test_a_search_goes_on_after_the_server_crashed(server):
 def test_a_larger_budget_goes_on_from_half_denoised_images_after_a_restart(server):
     w, client = World(images=12, steps=12, algorithm="NS_AutoSearch"), Client(server.url)
     first = texts(client.run(w.graph), w.sampler)[-1]
-    server.kill()
-    server.start()
-    client = Client(server.url)
+    client = restarted(server)
     w.graph.set(w.budget, images=24)
     run = client.run(w.graph)
     client.close()
